@@ -1,0 +1,1 @@
+//! OSGi Remote Services for Rust.

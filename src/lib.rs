@@ -1,1 +1,4 @@
 //! OSGi Remote Services for Rust.
+
+pub mod interface;
+pub mod properties;

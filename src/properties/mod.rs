@@ -3,6 +3,8 @@
 //! Names are compared without regard to case and given back in the case in
 //! which they were last set (OSGi Core 5.2.5).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod value;
 mod version;
 

@@ -215,7 +215,7 @@ impl Value {
     pub fn to_i64(&self) -> Option<i64> {
         // 2^63, the first value above the range that a float can hold.
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-        let float = |f: f64| (f >= -LIMIT && f < LIMIT).then_some(f as i64);
+        let float = |f: f64| (-LIMIT..LIMIT).contains(&f).then_some(f as i64);
         match self {
             Self::Byte(n) => Some(i64::from(*n)),
             Self::Short(n) => Some(i64::from(*n)),

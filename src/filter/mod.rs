@@ -149,7 +149,7 @@ impl Filter {
         Self::compare(name, Operator::Equal, &value)
     }
 
-    /// `(name~=value)`; see [`Filter::equals`], also for the errors.
+    /// `(name~=value)`; see [`Filter::equals`].
     ///
     /// # Errors
     ///

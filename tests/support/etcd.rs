@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::process::{ReservedPort, dying_with_us, on_lasting_thread, signal, tail};
+use super::process::{OwnedChild, ReservedPort, dying_with_us, signal, tail};
 use super::{eventually, tools};
 
 /// Generous, since all tests share few cores; a server is usually ready in half a second.
@@ -66,7 +66,7 @@ pub struct Etcd {
     extra_args: Vec<String>,
     client_port: ReservedPort,
     peer_port: ReservedPort,
-    child: Option<Child>,
+    child: Option<OwnedChild>,
     folder: TempDir,
 }
 
@@ -132,31 +132,23 @@ impl Etcd {
     /// # Panics
     /// When the server is not running.
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("etcd runs").id()
+        self.child.as_ref().expect("etcd runs").pid()
     }
 
     /// SIGKILL; returns when the process is gone. Nothing happens when it is not running.
     pub fn kill9(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("etcd can be killed");
-            child.wait().expect("etcd can be waited for");
+        if let Some(child) = self.child.take() {
+            child.kill9();
         }
     }
 
     /// SIGTERM; returns when the process is gone. Nothing happens when it is not running.
     pub async fn stop(&mut self) {
         let Some(child) = &mut self.child else { return };
-        signal(child.id(), "TERM");
-        eventually(
-            STOPPED_WITHIN,
-            "etcd to stop after SIGTERM",
-            async || match child.try_wait() {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Err("it is still running".to_owned()),
-                Err(error) => Err(error.to_string()),
-            },
-        )
-        .await;
+        signal(child.pid(), "TERM");
+        child
+            .end("etcd to stop after SIGTERM", STOPPED_WITHIN)
+            .await;
         self.child = None;
     }
 
@@ -308,7 +300,7 @@ impl Etcd {
                 command.env_remove(name);
             }
         }
-        let child = on_lasting_thread(move || command.spawn()).unwrap_or_else(|error| {
+        let child = OwnedChild::spawn(command).unwrap_or_else(|error| {
             panic!("etcd could not be started (run `make setup-tests`): {error}")
         });
         self.child = Some(child);
@@ -320,7 +312,7 @@ impl Etcd {
         let child = self.child.as_mut().expect("just started");
         let what = format!("etcd to answer on {address}");
         let end = eventually(READY_WITHIN, &what, async || {
-            if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            if let Some(status) = child.ended().map_err(|error| error.to_string())? {
                 return Ok(Some(status));
             }
             match health(address).await {
@@ -342,11 +334,6 @@ impl Etcd {
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        // Killed, not asked: also a paused process ends so. Errors mean that it is gone already.
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
         if std::thread::panicking() {
             eprintln!("--- the end of etcd's log ---\n{}", tail(&self.log()));
         }

@@ -15,9 +15,11 @@
 )]
 
 pub mod etcd;
+pub mod ipopo;
 pub mod process;
 pub mod tools;
 pub mod wait;
 
 pub use etcd::{Etcd, EtcdVersion, Kv};
+pub use ipopo::{Ipopo, IpopoError, IpopoOptions};
 pub use wait::eventually;

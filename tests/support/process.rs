@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+use super::eventually;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -13,7 +17,7 @@ type Job = Box<dyn FnOnce() + Send>;
 ///
 /// The kernel sends the parent-death signal when the *thread* ends that started the child, and a test's
 /// thread, or a worker of its runtime, may end long before the process does.
-pub fn on_lasting_thread<T: Send + 'static>(spawn: impl FnOnce() -> T + Send + 'static) -> T {
+fn on_lasting_thread<T: Send + 'static>(spawn: impl FnOnce() -> T + Send + 'static) -> T {
     static JOBS: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
     let jobs = JOBS.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<Job>();
@@ -35,7 +39,7 @@ pub fn on_lasting_thread<T: Send + 'static>(spawn: impl FnOnce() -> T + Send + '
 
 /// A command whose process is killed by the kernel when its parent dies, however that happens.
 ///
-/// Start it through [`on_lasting_thread`]. `setpriv` replaces itself by the program, so the process id
+/// Start it through [`OwnedChild::spawn`]. `setpriv` replaces itself by the program, so the process id
 /// is the program's own.
 pub fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
@@ -110,5 +114,54 @@ pub fn tail(log: &Path) -> String {
             lines[lines.len().saturating_sub(LINES)..].join("\n")
         }
         Err(error) => format!("({} cannot be read: {error})", log.display()),
+    }
+}
+
+/// A child that is killed and reaped when this value goes.
+#[derive(Debug)]
+pub struct OwnedChild(Child);
+
+impl OwnedChild {
+    /// Starts a command made by [`dying_with_us`].
+    pub fn spawn(mut command: Command) -> io::Result<Self> {
+        on_lasting_thread(move || command.spawn()).map(Self)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The child with its pipes, which are there to be taken.
+    pub fn inner(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    /// SIGKILL, also to a paused process; returns when it is gone.
+    pub fn kill9(mut self) {
+        self.0.kill().expect("a child can be killed");
+        self.0.wait().expect("a child can be waited for");
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.0.try_wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn end(&mut self, what: &str, within: Duration) -> ExitStatus {
+        eventually(within, what, async || match self.ended() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err("it is still running".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+        .await
+    }
+}
+
+impl Drop for OwnedChild {
+    fn drop(&mut self) {
+        // Both fail only for a child that is reaped already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

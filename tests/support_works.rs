@@ -13,8 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::ipopo::{self, Decoded};
-use support::{Etcd, EtcdVersion, Ipopo, IpopoOptions, eventually};
+use support::{Decoded, Etcd, EtcdVersion, Ipopo, IpopoOptions, eventually, ipopo_decoder};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -238,7 +237,7 @@ async fn ipopos_decoder_reads_what_ipopo_wrote_and_names_what_would_kill_it() {
     assert_eq!(written.len(), 1);
 
     let (key, value) = (written[0].key_text(), written[0].value_text());
-    let decoded = ipopo::decode(&[
+    let decoded = ipopo_decoder::decode(&[
         (key.clone(), value),
         (key.clone(), "{}".into()),
         ("top/no-uuid/x".into(), "{}".into()),

@@ -16,10 +16,12 @@
 
 pub mod etcd;
 pub mod ipopo;
+pub mod ipopo_decoder;
 pub mod process;
 pub mod tools;
 pub mod wait;
 
 pub use etcd::{Etcd, EtcdVersion, Kv};
 pub use ipopo::{Ipopo, IpopoError, IpopoOptions};
+pub use ipopo_decoder::Decoded;
 pub use wait::eventually;

@@ -1,1 +1,3 @@
 //! OSGi Remote Services for Rust.
+
+pub mod keyspace;

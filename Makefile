@@ -1,0 +1,26 @@
+# The commands of everyday work. What they need is installed by `make setup` and `make setup-tests`.
+
+CARGO ?= cargo
+export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
+
+.PHONY: help setup setup-tests demo test lint
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+setup: ## install what the demo and the build need
+	@scripts/setup.sh demo
+
+setup-tests: ## install what the tests need: etcd 3.4 and 3.5, iPOPO
+	@scripts/setup.sh tests
+
+demo: setup ## an exporter and a consumer find each other through etcd
+	@scripts/demo.sh
+
+test: setup-tests ## all tests, against real etcd and real iPOPO
+	$(CARGO) test --workspace --all-features
+
+lint: setup ## formatting, clippy and documentation, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps

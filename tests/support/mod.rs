@@ -1,0 +1,23 @@
+//! What integration tests stand on: real etcd servers, real iPOPO peers, and waiting by condition.
+//!
+//! Use it with `mod support;`. The programs come from `make setup-tests`; a test that misses one fails
+//! and says so. Everything started here ends with the test, also when the test process is killed.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary includes this module and uses a part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    unreachable_pub,
+    reason = "a harness fails its test by panicking, and is included as a private module"
+)]
+
+pub mod etcd;
+pub mod process;
+pub mod tools;
+pub mod wait;
+
+pub use etcd::{Etcd, EtcdVersion, Kv};
+pub use wait::eventually;

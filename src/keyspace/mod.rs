@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A [`Session`] holds what somebody wants, compares it with what is in etcd and writes the
-//! difference, after any failure, for ever. A watcher delivers what is in a range of keys and
+//! difference, after any failure, for ever. A [`Watcher`] delivers what is in a range of keys and
 //! every change after that, without a gap and without false removals.
 //!
 //! All decisions are made by state machines without I/O, clock or global randomness, which are
@@ -20,8 +20,10 @@ mod backoff;
 mod connect;
 mod endpoint;
 mod error;
+mod mirror;
 mod range;
 mod session;
+mod watcher;
 
 pub use self::connect::ConnectOptions;
 pub use self::endpoint::{DEFAULT_PORT, Endpoint};
@@ -29,3 +31,4 @@ pub use self::error::{Cause, Error};
 pub use self::session::{
     Committed, Registered, Session, SessionConfig, SessionCounts, SessionPhase, SessionStatus,
 };
+pub use self::watcher::{Change, Sink, WatchConfig, WatchCounts, WatchPhase, WatchStatus, Watcher};

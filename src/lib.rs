@@ -7,3 +7,4 @@ pub mod interface;
 pub mod names;
 pub mod properties;
 pub mod services;
+pub mod keyspace;

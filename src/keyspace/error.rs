@@ -1,0 +1,258 @@
+//! What can go wrong, by the step that failed.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Endpoint;
+
+/// What stood behind a failed step: the text of the whole chain of sources.
+///
+/// It is text and not the client library's error, so that an [`Error`] can be cloned to every
+/// waiter and the library can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The messages of an error and of its sources.
+    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::chain(&error.to_string(), error.source())
+    }
+
+    /// A message and those of its sources, without those that only repeat what was said.
+    pub(crate) fn chain(
+        message: &str,
+        mut source: Option<&(dyn std::error::Error + 'static)>,
+    ) -> Self {
+        let mut text = message.to_owned();
+        while let Some(error) = source {
+            let message = error.to_string();
+            if !text.contains(&message) {
+                if !text.is_empty() {
+                    text.push_str(": ");
+                }
+                text.push_str(&message);
+            }
+            source = error.source();
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// An error of the key space, named after the step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address cannot be used.
+    #[error("`{input}` is no usable etcd address: {problem}")]
+    Endpoint {
+        /// The address as it was written.
+        input: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// A setting cannot be used.
+    #[error("{setting} cannot be used: {problem}")]
+    Config {
+        /// The setting's name.
+        setting: &'static str,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+
+    /// No connection, or nobody who answers on it.
+    #[error(
+        "etcd at {endpoint} cannot be reached (tried for {elapsed:.1?}): {cause}; check the \
+         address, that etcd runs there and that it has a leader"
+    )]
+    Connect {
+        /// The address that was tried.
+        endpoint: Endpoint,
+        /// How long this attempt took.
+        elapsed: Duration,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// No lease was granted.
+    #[error("etcd at {endpoint} granted no lease (asked for {elapsed:.1?}): {cause}")]
+    Grant {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// How long this attempt took.
+        elapsed: Duration,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// The lease was not renewed.
+    #[error("lease {lease:x} was not renewed by etcd at {endpoint}: {cause}")]
+    Renew {
+        /// The lease, printed in hexadecimal as `etcdctl` does.
+        lease: i64,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// The session's own keys could not be read or compared with what is wanted.
+    #[error("the keys of session `{key}` cannot be reconciled with etcd at {endpoint}: {cause}")]
+    Reconcile {
+        /// The session key.
+        key: String,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A key could not be written or deleted.
+    #[error("key `{key}` cannot be written to etcd at {endpoint}: {cause}")]
+    Put {
+        /// The key, or the first one of a transaction.
+        key: String,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A key and its value do not fit into one request.
+    #[error(
+        "key `{key}` needs a request of {size} bytes, over the limit of {limit}; make the value \
+         smaller, or raise etcd's --max-request-bytes together with the request limit of the \
+         session"
+    )]
+    TooLarge {
+        /// The key.
+        key: String,
+        /// What key and value take in a request, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// etcd refused a key for the size of its request, though it is under the session's own limit.
+    #[error(
+        "etcd at {endpoint} refuses key `{key}`, a request of {size} bytes: {cause}; make the value \
+         smaller, or raise etcd's --max-request-bytes"
+    )]
+    RefusedSize {
+        /// The key.
+        key: String,
+        /// What key and value take in a request, in bytes.
+        size: usize,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What etcd said.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A key does not belong to the session.
+    #[error("key `{key}` is not below session `{session}`; a session writes only `{session}/...`")]
+    OutsideSession {
+        /// The key.
+        key: String,
+        /// The session key.
+        session: String,
+    },
+
+    /// The session key is in use under a lease that is alive.
+    #[error(
+        "session `{key}` is in use: its key is under lease {lease:x}, which is alive; choose \
+         another session id, stop the other process, or ask for a takeover"
+    )]
+    SessionTaken {
+        /// The session key.
+        key: String,
+        /// The living lease.
+        lease: i64,
+    },
+
+    /// The session was not registered in the time that the caller gave.
+    #[error("session `{key}` was not registered within {waited:.1?}: {cause}")]
+    NotReady {
+        /// The session key.
+        key: String,
+        /// How long the caller waited.
+        waited: Duration,
+        /// The last error of the session, which goes on trying.
+        #[source]
+        cause: Box<Error>,
+    },
+
+    /// The session could not take its lease back.
+    #[error(
+        "lease {lease:x} of session `{key}` was not revoked: {cause}; its keys stay in etcd \
+         until the lease runs out, at most {ttl:?} from now"
+    )]
+    Revoke {
+        /// The session key.
+        key: String,
+        /// The lease.
+        lease: i64,
+        /// The lease's time to live.
+        ttl: Duration,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A range could not be listed.
+    #[error("etcd at {endpoint} does not list the watched range: {cause}")]
+    List {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// The watch could not be opened, or ended.
+    #[error("the watch on etcd at {endpoint} ended: {cause}")]
+    Watch {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// The session or watcher is closed.
+    #[error("the session or watcher is closed")]
+    Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_names_every_source_once() {
+        let error = Outer(std::io::Error::other("connection refused"));
+        assert_eq!(Cause::of(&error).to_string(), "outer: connection refused");
+    }
+}

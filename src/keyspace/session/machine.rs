@@ -1,0 +1,1073 @@
+//! What a session decides: a pure state machine.
+//!
+//! It looks at its state and names the next thing to do, again and again, instead of following a
+//! script: connect, then have a lease, then know what is in the store, then write what differs,
+//! then hold. Whatever breaks takes one of these back, and the same rules lead on from there.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+use super::wanted::{Op, Settled, WaiterId, Wanted, request_size};
+use super::{SessionConfig, SessionCounts, SessionPhase};
+use crate::keyspace::backoff::Backoff;
+use crate::keyspace::connect::{Failure, FailureKind, Header};
+use crate::keyspace::range::{Entry, Page, PageRequest, Pages};
+
+/// Names a call, so that an answer to a call that was given up is known as such.
+pub(crate) type CallId = u64;
+
+/// etcd takes 128 operations in a transaction by default.
+const MAX_OPS: usize = 120;
+const MAX_BATCH_BYTES: usize = 1 << 20;
+const PAGE_SIZE: u32 = 1000;
+/// A connection that held for this long was healthy, and the backoff starts over.
+const HEALTHY: Duration = Duration::from_secs(5);
+/// Leases to remember as ours. A process that lost more than this has other troubles.
+const MAX_PAST: usize = 64;
+
+/// What happens to a session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Time has passed.
+    Tick,
+    /// Somebody wants keys to have values, or not to exist.
+    Want(Vec<Wish>),
+    /// Somebody asks for a look at the own keys.
+    Audit,
+    /// The session is to end, and to give up revoking its lease at this time.
+    Close { deadline: Instant },
+    /// A call has its answer.
+    Done { call: CallId, answer: Answer },
+}
+
+/// What one key is to be: this value, or absent.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) key: String,
+    pub(crate) value: Option<bytes::Bytes>,
+    pub(crate) waiters: Vec<WaiterId>,
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Dialled(Result<Header, Failure>),
+    /// The time to live that the server chose.
+    Granted(Result<Duration, Failure>),
+    /// The remaining time to live; zero when the lease is gone.
+    Renewed(Result<Duration, Failure>),
+    Page(Result<Page, Failure>),
+    /// The remaining time to live of somebody's lease; zero when it is gone.
+    TimeToLive(Result<Duration, Failure>),
+    /// Whether the comparisons held, and the store's revision.
+    Written(Result<(bool, i64), Failure>),
+    Revoked(Result<(), Failure>),
+}
+
+/// What a transaction is valid under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// The session key has this modification revision (zero: does not exist), and is put.
+    Take { mod_revision: i64 },
+    /// The session key is under our lease.
+    Held,
+}
+
+/// One guarded transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) guard: Guard,
+    pub(crate) lease: i64,
+    pub(crate) ops: Vec<Op>,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Connect to the endpoint of this index. There is no connection.
+    Dial {
+        call: CallId,
+        endpoint: usize,
+    },
+    /// Drop the connection and all calls on it.
+    Disconnect,
+    Grant {
+        call: CallId,
+        lease: i64,
+        ttl: Duration,
+    },
+    Renew {
+        call: CallId,
+        lease: i64,
+    },
+    ReadPage {
+        call: CallId,
+        request: PageRequest,
+    },
+    AskTimeToLive {
+        call: CallId,
+        lease: i64,
+    },
+    Write {
+        call: CallId,
+        batch: Batch,
+    },
+    Revoke {
+        call: CallId,
+        lease: i64,
+    },
+    /// Tell these callers that their keys are settled.
+    Settle(Vec<Settled>),
+    /// Tell these callers that etcd refuses their key for good.
+    Reject {
+        key: String,
+        size: usize,
+        failure: Failure,
+        waiters: Vec<WaiterId>,
+    },
+    /// Remember and report trouble.
+    Report(Trouble),
+    /// The session is over. An error says that the lease was not revoked.
+    Finish(Result<(), Option<Failure>>),
+}
+
+/// Trouble to be remembered as the last error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) step: Step,
+    /// The endpoint in use when it happened.
+    pub(crate) endpoint: usize,
+    pub(crate) failure: Failure,
+}
+
+/// The step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Connect,
+    Grant,
+    Renew { lease: i64 },
+    Reconcile,
+    Write,
+    Taken { lease: i64 },
+}
+
+#[derive(Debug)]
+enum Link {
+    Down { retry_at: Instant },
+    Dialling { call: CallId },
+    Up,
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    id: i64,
+    ttl: Duration,
+    /// The sending time of the last grant or renewal that was answered.
+    answered: Instant,
+    /// Answered on this connection and not run out since. Otherwise etcd is asked first whether
+    /// the lease lives, before anything is built on it; it often does, because a server that comes
+    /// back gives every lease its full time again, and then nothing has to be put.
+    fresh: bool,
+}
+
+impl Lease {
+    fn expires(&self) -> Instant {
+        self.answered + self.ttl
+    }
+}
+
+/// A grant under way. Its id is chosen here, so that asking again asks for the same lease.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    id: i64,
+    first_sent: Option<Instant>,
+}
+
+/// What of the own prefix is to be read before anything is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Survey {
+    None,
+    /// Keys only: is everything as we know it?
+    Audit,
+    /// With values: what is there?
+    Full,
+}
+
+/// The session key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Unknown,
+    /// May be put while its modification revision is this one; zero when there is none.
+    Free {
+        mod_revision: i64,
+    },
+    Ours {
+        mod_revision: i64,
+    },
+}
+
+/// The one call that goes beside renewals.
+#[derive(Debug)]
+enum Work {
+    Grant { sent: Instant },
+    Read { survey: Survey },
+    Ask { lease: i64 },
+    Write { batch: Batch },
+    Revoke,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct SessionMachine {
+    config: SessionConfig,
+    endpoints: usize,
+    call_timeout: Duration,
+    rng: StdRng,
+    backoff: Backoff,
+    next_call: CallId,
+    endpoint: usize,
+    link: Link,
+    asked: Option<Asked>,
+    lease: Option<Lease>,
+    past: VecDeque<i64>,
+    /// Whether a living lease may be robbed of the session key: only until we are registered, or
+    /// two sessions that both take over would do so in turns for ever.
+    may_take_over: bool,
+    renewal: Option<(CallId, Instant)>,
+    work: Option<(CallId, Work)>,
+    survey: Survey,
+    survey_at: Instant,
+    pages: Option<Pages>,
+    found: Vec<Entry>,
+    root: Root,
+    wanted: Wanted,
+    batch_ops: usize,
+    /// Since when this connection has held the session in the wanted state.
+    held_since: Option<Instant>,
+    audit_at: Instant,
+    taken_by: Option<i64>,
+    closing: Option<Instant>,
+    closed: bool,
+    last_failure: Option<Failure>,
+    first: Option<(i64, i64, usize)>,
+    counts: SessionCounts,
+}
+
+impl SessionMachine {
+    /// `seed` determines lease ids and delays.
+    pub(crate) fn new(
+        config: SessionConfig,
+        endpoints: usize,
+        call_timeout: Duration,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            may_take_over: config.takeover,
+            config,
+            endpoints,
+            call_timeout,
+            rng: StdRng::seed_from_u64(seed),
+            backoff: Backoff::new(
+                Duration::from_millis(100),
+                Duration::from_millis(200),
+                Duration::from_secs(10),
+            ),
+            next_call: 0,
+            endpoint: 0,
+            link: Link::Down { retry_at: now },
+            asked: None,
+            lease: None,
+            past: VecDeque::new(),
+            renewal: None,
+            work: None,
+            survey: Survey::Full,
+            survey_at: now,
+            pages: None,
+            found: Vec::new(),
+            root: Root::Unknown,
+            wanted: Wanted::default(),
+            batch_ops: MAX_OPS,
+            held_since: None,
+            audit_at: now,
+            taken_by: None,
+            closing: None,
+            closed: false,
+            last_failure: None,
+            first: None,
+            counts: SessionCounts::default(),
+        }
+    }
+
+    /// Takes one event and says what to do.
+    pub(crate) fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Want(wishes) => {
+                for wish in wishes {
+                    self.wanted.want(wish.key, wish.value, wish.waiters);
+                }
+            }
+            Event::Audit => self.audit_at = now,
+            Event::Close { deadline } => self.close(deadline, now),
+            Event::Done { call, answer } => self.done(call, answer, now, &mut out),
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// When to tick, unless something happens before.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        let lease = self.lease.as_ref();
+        let times = [
+            match self.link {
+                Link::Down { retry_at } => Some(retry_at),
+                _ => None,
+            },
+            self.closing,
+            lease.filter(|_| self.is_expiry_due()).map(Lease::expires),
+            lease.and_then(|l| self.renew_or_give_up_at(l)),
+            self.may_work().then_some(match self.survey {
+                Survey::None => self.audit_at,
+                _ => self.survey_at,
+            }),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    pub(crate) fn phase(&self) -> SessionPhase {
+        match () {
+            () if self.closed => SessionPhase::Closed,
+            () if self.closing.is_some() => SessionPhase::Closing,
+            () if self.taken_by.is_some() => SessionPhase::Taken,
+            () if !self.is_up() => SessionPhase::Connecting,
+            () if self.lease.is_none() => SessionPhase::Granting,
+            () if self.held_since.is_none() => SessionPhase::Reconciling,
+            () => SessionPhase::Held,
+        }
+    }
+
+    /// Until when the session key is certainly in the store.
+    pub(crate) fn registered_until(&self) -> Option<Instant> {
+        let lease = self.lease.as_ref()?;
+        matches!(self.root, Root::Ours { .. }).then(|| lease.expires())
+    }
+
+    pub(crate) const fn endpoint(&self) -> usize {
+        self.endpoint
+    }
+
+    pub(crate) fn lease(&self) -> Option<i64> {
+        self.lease.as_ref().map(|lease| lease.id)
+    }
+
+    pub(crate) const fn taken_by(&self) -> Option<i64> {
+        self.taken_by
+    }
+
+    /// Lease, revision and endpoint of the first registration.
+    pub(crate) const fn first(&self) -> Option<(i64, i64, usize)> {
+        self.first
+    }
+
+    pub(crate) const fn counts(&self) -> SessionCounts {
+        self.counts
+    }
+
+    pub(crate) const fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    const fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up)
+    }
+
+    /// Whether the store may be read and written now.
+    fn may_work(&self) -> bool {
+        self.is_up()
+            && self.work.is_none()
+            && self.closing.is_none()
+            && self.lease.as_ref().is_some_and(|lease| lease.fresh)
+    }
+
+    /// Whether something still rests on the lease's local deadline.
+    fn is_expiry_due(&self) -> bool {
+        matches!(self.root, Root::Ours { .. }) || self.lease.as_ref().is_some_and(|l| l.fresh)
+    }
+
+    const fn call(&mut self) -> CallId {
+        self.next_call += 1;
+        self.next_call
+    }
+
+    fn close(&mut self, deadline: Instant, now: Instant) {
+        self.closing = Some(deadline);
+        if let Link::Down { retry_at } = &mut self.link {
+            *retry_at = now;
+        }
+        // Whatever is on its way ends with the lease. Only a grant is waited for: revoked before it
+        // is granted, the lease would stay.
+        self.work
+            .take_if(|(_, work)| !matches!(work, Work::Grant { .. }));
+        self.pages = None;
+        self.held_since = None;
+    }
+
+    /// Names everything that is to be done now.
+    fn advance(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.closed {
+            return;
+        }
+        if let Some(deadline) = self.closing
+            && self.advance_closing(deadline, now, out)
+        {
+            return;
+        }
+        self.note_expiry(now);
+        match self.link {
+            Link::Down { retry_at } if now >= retry_at => {
+                let call = self.call();
+                self.counts.dials += 1;
+                self.link = Link::Dialling { call };
+                let endpoint = self.endpoint;
+                out.push(Action::Dial { call, endpoint });
+                return;
+            }
+            Link::Down { .. } | Link::Dialling { .. } => return,
+            Link::Up => {}
+        }
+        if self.renew(now, out) || self.work.is_some() {
+            return;
+        }
+        let Some(lease) = self.lease.clone() else {
+            return self.grant(now, out);
+        };
+        if !self.may_work() {
+            return;
+        }
+        if self.survey != Survey::None {
+            return self.read(now, out);
+        }
+        if let Some(batch) = self.next_batch(lease.id, out) {
+            self.counts.transactions += 1;
+            let call = self.call();
+            self.work = Some((
+                call,
+                Work::Write {
+                    batch: batch.clone(),
+                },
+            ));
+            out.push(Action::Write { call, batch });
+            return;
+        }
+        self.hold(now, out);
+    }
+
+    /// Returns whether nothing else is to be done.
+    fn advance_closing(&mut self, deadline: Instant, now: Instant, out: &mut Vec<Action>) -> bool {
+        let granted = self.lease().or_else(|| {
+            self.asked
+                .and_then(|asked| asked.first_sent.map(|_| asked.id))
+        });
+        let Some(lease) = granted else {
+            self.finish(Ok(()), out);
+            return true;
+        };
+        if now >= deadline {
+            let failure = self.last_failure.clone();
+            self.finish(Err(failure), out);
+            return true;
+        }
+        if self.is_up() {
+            if self.work.is_none() {
+                let call = self.call();
+                self.work = Some((call, Work::Revoke));
+                out.push(Action::Revoke { call, lease });
+            }
+            return true;
+        }
+        false
+    }
+
+    fn finish(&mut self, result: Result<(), Option<Failure>>, out: &mut Vec<Action>) {
+        self.closed = true;
+        self.lease = self.lease.take().filter(|_| result.is_err());
+        out.push(Action::Disconnect);
+        out.push(Action::Finish(result));
+    }
+
+    /// Past its local deadline the lease may be gone, and the process is not registered. Whether it
+    /// is gone only etcd knows.
+    fn note_expiry(&mut self, now: Instant) {
+        if self.is_expiry_due()
+            && let Some(lease) = &mut self.lease
+            && now >= lease.expires()
+        {
+            lease.fresh = false;
+            self.held_since = None;
+            self.root = Root::Unknown;
+            self.need(Survey::Full, now);
+        }
+    }
+
+    /// When the lease's next renewal is due or, while one is unanswered, when to try another
+    /// server.
+    fn renew_or_give_up_at(&self, lease: &Lease) -> Option<Instant> {
+        if !self.is_up() || self.closing.is_some() {
+            return None;
+        }
+        Some(match self.renewal {
+            Some((_, sent)) => {
+                let patience = self.call_timeout.min(self.config.renew_interval);
+                // At the latest at two thirds of the time to live, which leaves one third for
+                // another server.
+                (sent + patience).max(lease.answered + lease.ttl.mul_f64(2.0 / 3.0))
+            }
+            None if lease.fresh => lease.answered + self.config.renew_interval.min(lease.ttl / 2),
+            None => lease.answered,
+        })
+    }
+
+    /// Returns whether the connection was given up.
+    fn renew(&mut self, now: Instant, out: &mut Vec<Action>) -> bool {
+        let Some(lease) = self.lease.clone() else {
+            return false;
+        };
+        if self.renew_or_give_up_at(&lease).is_none_or(|at| now < at) {
+            return false;
+        }
+        if let Some((_, sent)) = self.renewal {
+            let waited = now.saturating_duration_since(sent);
+            let failure = Failure::new(
+                FailureKind::Unavailable,
+                format!("a renewal was not answered for {waited:.1?}"),
+                waited,
+            );
+            self.fail(Step::Renew { lease: lease.id }, failure, now, out);
+            return true;
+        }
+        let call = self.call();
+        self.renewal = Some((call, now));
+        let lease = lease.id;
+        out.push(Action::Renew { call, lease });
+        false
+    }
+
+    fn grant(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let call = self.call();
+        self.counts.grants += 1;
+        let rng = &mut self.rng;
+        let asked = self.asked.get_or_insert_with(|| Asked {
+            id: rng.random_range(1..=i64::MAX),
+            first_sent: None,
+        });
+        asked.first_sent.get_or_insert(now);
+        let lease = asked.id;
+        self.work = Some((call, Work::Grant { sent: now }));
+        let ttl = self.config.ttl;
+        out.push(Action::Grant { call, lease, ttl });
+    }
+
+    fn read(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if now < self.survey_at {
+            return;
+        }
+        let survey = self.survey;
+        let key = self.config.key.as_bytes();
+        let pages = self.pages.get_or_insert_with(|| {
+            // From the session key to the end of `<key>/`. Keys such as `<key>-2` lie between
+            // and are left out later; with ids as session keys there are none.
+            let end = [key, b"0"].concat();
+            Pages::new(key.to_vec(), end, PAGE_SIZE, survey == Survey::Audit)
+        });
+        let request = pages.request().clone();
+        let call = self.call();
+        self.work = Some((call, Work::Read { survey }));
+        out.push(Action::ReadPage { call, request });
+    }
+
+    fn next_batch(&mut self, lease: i64, out: &mut Vec<Action>) -> Option<Batch> {
+        let guard = match self.root {
+            Root::Ours { .. } => Guard::Held,
+            Root::Free { mod_revision } => Guard::Take { mod_revision },
+            Root::Unknown => return None,
+        };
+        let root_size = request_size(&self.config.key, self.config.value.len());
+        let bytes = MAX_BATCH_BYTES.min(self.config.request_limit);
+        let (count, bytes) = match guard {
+            Guard::Held => (self.batch_ops, bytes),
+            // A batch that was refused for its size shrinks until the session key goes alone.
+            Guard::Take { .. } => (self.batch_ops - 1, bytes.saturating_sub(root_size)),
+        };
+        let (mut ops, settled) = self.wanted.take_ops(lease, count, bytes);
+        if !settled.is_empty() {
+            out.push(Action::Settle(settled));
+        }
+        if guard != Guard::Held && ops.first().is_some_and(|op| op.size() > bytes) {
+            // It is too large to go together with the session key.
+            self.wanted.put_back(std::mem::take(&mut ops));
+        }
+        (guard != Guard::Held || !ops.is_empty()).then_some(Batch { guard, lease, ops })
+    }
+
+    /// Everything wanted is in the store.
+    fn hold(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.root == Root::Unknown {
+            self.survey = Survey::Full;
+            return self.read(now, out);
+        }
+        if self.held_since.is_none() {
+            self.held_since = Some(now);
+            self.audit_at = now + self.audit_pause();
+        }
+        if now >= self.audit_at {
+            self.survey = Survey::Audit;
+            self.survey_at = now;
+            self.audit_at = now + self.audit_pause();
+            self.read(now, out);
+        }
+    }
+
+    /// With jitter, so that clients that came back together do not audit together.
+    fn audit_pause(&mut self) -> Duration {
+        jitter(self.config.audit_interval, &mut self.rng)
+    }
+
+    /// Gives the connection up, and tries the next endpoint after a pause.
+    fn fail(&mut self, step: Step, failure: Failure, now: Instant, out: &mut Vec<Action>) {
+        if self
+            .held_since
+            .take()
+            .is_some_and(|since| now.saturating_duration_since(since) >= HEALTHY)
+        {
+            self.backoff.reset();
+        }
+        self.counts.failures += 1;
+        let mut uncertain = Survey::Audit;
+        if let Some((_, Work::Write { batch })) = self.work.take() {
+            // It may have been carried out, or may yet be.
+            uncertain = Survey::Full;
+            self.wanted.put_back(batch.ops);
+        }
+        self.need(uncertain, now);
+        self.renewal = None;
+        if let Some(lease) = &mut self.lease {
+            lease.fresh = false;
+        }
+        self.last_failure = Some(failure.clone());
+        let endpoint = self.endpoint;
+        self.endpoint = (self.endpoint + 1) % self.endpoints;
+        let retry_at = now + self.backoff.next_delay(&mut self.rng);
+        self.link = Link::Down { retry_at };
+        out.push(Action::Disconnect);
+        out.push(Action::Report(Trouble {
+            step,
+            endpoint,
+            failure,
+        }));
+    }
+
+    /// Asks for a reading, from its first page.
+    fn need(&mut self, survey: Survey, at: Instant) {
+        self.survey = self.survey.max(survey);
+        self.survey_at = at;
+        self.pages = None;
+        self.found.clear();
+    }
+
+    /// The lease is gone: the next one is granted, and what it took along is put again.
+    fn lose(&mut self, now: Instant) {
+        if let Some(lease) = self.lease.take() {
+            self.counts.losses += 1;
+            self.remember(lease.id);
+        }
+        self.renewal = None;
+        self.held_since = None;
+        self.root = Root::Unknown;
+        self.need(Survey::Full, now);
+    }
+
+    fn remember(&mut self, lease: i64) {
+        if self.past.len() == MAX_PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(lease);
+    }
+
+    fn done(&mut self, call: CallId, answer: Answer, now: Instant, out: &mut Vec<Action>) {
+        match (&self.link, answer) {
+            (Link::Dialling { call: dial }, Answer::Dialled(result)) if *dial == call => {
+                self.dialled(result, now, out);
+            }
+            (_, Answer::Renewed(result)) => {
+                if let Some((_, sent)) = self.renewal.take_if(|(renewal, _)| *renewal == call) {
+                    self.renewed(sent, result, now, out);
+                }
+            }
+            (_, answer) => {
+                if let Some((_, work)) = self.work.take_if(|(work, _)| *work == call) {
+                    self.worked(work, answer, now, out);
+                }
+            }
+        }
+    }
+
+    fn dialled(&mut self, result: Result<Header, Failure>, now: Instant, out: &mut Vec<Action>) {
+        match result {
+            Ok(_) => {
+                self.link = Link::Up;
+                self.survey_at = now;
+            }
+            Err(failure) => self.fail(Step::Connect, failure, now, out),
+        }
+    }
+
+    fn renewed(
+        &mut self,
+        sent: Instant,
+        result: Result<Duration, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(lease) = &mut self.lease else { return };
+        match result {
+            Ok(Duration::ZERO) => self.lose(now),
+            Err(failure) if failure.kind == FailureKind::LeaseNotFound => self.lose(now),
+            Ok(ttl) => {
+                self.counts.renewals += 1;
+                lease.ttl = ttl;
+                lease.answered = sent;
+                lease.fresh = true;
+            }
+            Err(failure) => {
+                let lease = lease.id;
+                self.fail(Step::Renew { lease }, failure, now, out);
+            }
+        }
+    }
+
+    fn worked(&mut self, work: Work, answer: Answer, now: Instant, out: &mut Vec<Action>) {
+        match (work, answer) {
+            (Work::Grant { sent }, Answer::Granted(result)) => self.granted(sent, result, now, out),
+            (Work::Read { survey }, Answer::Page(result)) => self.page(survey, result, now, out),
+            (Work::Ask { lease }, Answer::TimeToLive(result)) => {
+                self.asked_time_to_live(lease, result, now, out);
+            }
+            (Work::Write { batch }, Answer::Written(result)) => {
+                self.written(batch, result, now, out);
+            }
+            (Work::Revoke, Answer::Revoked(result)) => match result {
+                Err(failure) if failure.kind != FailureKind::LeaseNotFound => {
+                    let lease = self.lease().unwrap_or_default();
+                    self.fail(Step::Renew { lease }, failure, now, out);
+                    // The caller waits: its timeout is the limit, not the backoff.
+                }
+                _ => self.finish(Ok(()), out),
+            },
+            // An answer of another kind than its call is a fault of the shell. Doing the work again
+            // is right in any case.
+            (Work::Write { batch }, _) => {
+                self.wanted.put_back(batch.ops);
+                self.need(Survey::Full, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn granted(
+        &mut self,
+        sent: Instant,
+        result: Result<Duration, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(asked) = self.asked else { return };
+        let (ttl, answered, fresh) = match result {
+            Ok(ttl) => (ttl, sent, true),
+            // It is ours when an earlier attempt was carried out without our hearing of it.
+            Err(failure)
+                if failure.kind == FailureKind::LeaseExists && asked.first_sent != Some(sent) =>
+            {
+                (self.config.ttl, asked.first_sent.unwrap_or(sent), false)
+            }
+            Err(failure) if failure.kind == FailureKind::LeaseExists => {
+                // Somebody else drew the same number; draw another.
+                self.asked = None;
+                return;
+            }
+            Err(failure) => return self.fail(Step::Grant, failure, now, out),
+        };
+        self.asked = None;
+        self.lease = Some(Lease {
+            id: asked.id,
+            ttl,
+            answered,
+            fresh,
+        });
+        self.root = Root::Unknown;
+        self.need(Survey::Full, now);
+    }
+
+    fn page(
+        &mut self,
+        survey: Survey,
+        result: Result<Page, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let page = match result {
+            Ok(page) => page,
+            Err(failure) if failure.kind == FailureKind::TooLarge => {
+                if !self.pages.as_mut().is_some_and(Pages::halve) {
+                    self.fail(Step::Reconcile, failure, now, out);
+                }
+                return;
+            }
+            Err(failure) if failure.kind == FailureKind::Compacted => {
+                let at = now + self.backoff.next_delay(&mut self.rng);
+                return self.need(survey, at);
+            }
+            Err(failure) => return self.fail(Step::Reconcile, failure, now, out),
+        };
+        // A reading that was asked for meanwhile starts over.
+        let Some(pages) = &mut self.pages else { return };
+        let more = pages.advance(&page);
+        self.found.extend(page.entries);
+        if more {
+            return;
+        }
+        let revision = pages.revision();
+        self.pages = None;
+        let found = std::mem::take(&mut self.found);
+        if survey >= self.survey {
+            self.survey = Survey::None;
+        }
+        match survey {
+            Survey::Full => self.reconcile(found, revision, now, out),
+            Survey::Audit | Survey::None => self.audit(found, now),
+        }
+    }
+
+    /// Splits a reading into the session key and the keys below it.
+    fn split(&self, found: Vec<Entry>) -> (Option<Entry>, Vec<Entry>) {
+        let key = self.config.key.as_bytes();
+        let mut root = None;
+        let below = found
+            .into_iter()
+            .filter_map(|entry| match entry.key.strip_prefix(key) {
+                Some([]) => {
+                    root = Some(entry);
+                    None
+                }
+                Some([b'/', ..]) => Some(entry),
+                _ => None,
+            })
+            .collect();
+        (root, below)
+    }
+
+    fn reconcile(&mut self, found: Vec<Entry>, revision: i64, now: Instant, out: &mut Vec<Action>) {
+        self.counts.reconciles += 1;
+        let Some(lease) = self.lease() else { return };
+        let (root, below) = self.split(found);
+        self.root = match root {
+            None => Root::Free { mod_revision: 0 },
+            Some(entry) if entry.lease == lease && entry.value == self.config.value => Root::Ours {
+                mod_revision: entry.mod_revision,
+            },
+            Some(entry) if self.may_have(entry.lease) => {
+                if entry.lease != 0 && entry.lease != lease && !self.past.contains(&entry.lease) {
+                    tracing::warn!(
+                        session = self.config.key,
+                        lease = entry.lease,
+                        "taking the session key over"
+                    );
+                    self.remember(entry.lease);
+                }
+                Root::Free {
+                    mod_revision: entry.mod_revision,
+                }
+            }
+            Some(entry) => {
+                self.root = Root::Unknown;
+                self.need(Survey::Full, now);
+                let (call, lease) = (self.call(), entry.lease);
+                self.work = Some((call, Work::Ask { lease }));
+                out.push(Action::AskTimeToLive { call, lease });
+                return;
+            }
+        };
+        self.taken_by = None;
+        self.note_registered(lease, revision);
+        let past = &self.past;
+        let is_ours = |other| other == 0 || other == lease || past.contains(&other);
+        let settled = self.wanted.survey(below, revision, lease, is_ours);
+        if !settled.is_empty() {
+            out.push(Action::Settle(settled));
+        }
+    }
+
+    /// Whether the session key may be taken from this lease without asking whether it lives.
+    fn may_have(&self, lease: i64) -> bool {
+        lease == 0
+            || Some(lease) == self.lease()
+            || self.past.contains(&lease)
+            || self.may_take_over
+    }
+
+    fn note_registered(&mut self, lease: i64, revision: i64) {
+        if matches!(self.root, Root::Ours { .. }) {
+            self.may_take_over = false;
+            if self.first.is_none() {
+                self.first = Some((lease, revision, self.endpoint));
+            }
+        }
+    }
+
+    fn audit(&mut self, found: Vec<Entry>, now: Instant) {
+        self.counts.audits += 1;
+        let Some(lease) = self.lease() else { return };
+        let (root, below) = self.split(found);
+        let root_intact = root.is_some_and(|entry| {
+            entry.lease == lease
+                && self.root
+                    == Root::Ours {
+                        mod_revision: entry.mod_revision,
+                    }
+        });
+        let past = &self.past;
+        let is_ours = |other| other == 0 || other == lease || past.contains(&other);
+        if !root_intact || !self.wanted.is_intact(&below, is_ours) {
+            self.held_since = None;
+            self.need(Survey::Full, now);
+        }
+    }
+
+    fn asked_time_to_live(
+        &mut self,
+        lease: i64,
+        result: Result<Duration, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let pause = self.backoff.next_delay(&mut self.rng);
+        self.survey_at = now + pause;
+        match result {
+            // The lease is about to take its keys along; look again.
+            Ok(Duration::ZERO) => {}
+            Ok(ttl) => {
+                // Its holder may renew it for ever, or may be dead: then it ends with its time.
+                self.survey_at = self.survey_at.min(now + ttl);
+                self.taken_by = Some(lease);
+                out.push(Action::Report(Trouble {
+                    step: Step::Taken { lease },
+                    endpoint: self.endpoint,
+                    failure: Failure::new(
+                        FailureKind::Unavailable,
+                        "the session key is taken",
+                        Duration::ZERO,
+                    ),
+                }));
+            }
+            Err(failure) if failure.kind == FailureKind::LeaseNotFound => {}
+            Err(failure) => self.fail(Step::Reconcile, failure, now, out),
+        }
+    }
+
+    fn written(
+        &mut self,
+        batch: Batch,
+        result: Result<(bool, i64), Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        match result {
+            Ok((true, revision)) => self.committed(batch, revision, out),
+            Ok((false, _)) => {
+                // Somebody else wrote. Not at once: two who correct each other must not spin.
+                self.wanted.put_back(batch.ops);
+                self.held_since = None;
+                let at = now + self.backoff.next_delay(&mut self.rng);
+                self.need(Survey::Full, at);
+            }
+            Err(failure) if failure.kind == FailureKind::LeaseNotFound => {
+                self.wanted.put_back(batch.ops);
+                // It may be an earlier lease that is gone.
+                if self.lease() == Some(batch.lease) {
+                    self.lose(now);
+                }
+            }
+            Err(failure)
+                if matches!(failure.kind, FailureKind::TooLarge | FailureKind::Invalid) =>
+            {
+                self.refused(batch, failure, now, out);
+            }
+            Err(failure) => {
+                self.work = Some((0, Work::Write { batch }));
+                self.fail(Step::Write, failure, now, out);
+            }
+        }
+    }
+
+    fn committed(&mut self, batch: Batch, revision: i64, out: &mut Vec<Action>) {
+        self.batch_ops = (self.batch_ops * 2).min(MAX_OPS);
+        for op in &batch.ops {
+            match op.value {
+                Some(_) => self.counts.puts += 1,
+                None => self.counts.deletes += 1,
+            }
+        }
+        if let Guard::Take { .. } = batch.guard {
+            self.counts.puts += 1;
+            if self.lease() == Some(batch.lease) && self.survey != Survey::Full {
+                self.root = Root::Ours {
+                    mod_revision: revision,
+                };
+                self.note_registered(batch.lease, revision);
+            }
+        }
+        let settled = self.wanted.commit(batch.ops, batch.lease, revision);
+        if !settled.is_empty() {
+            out.push(Action::Settle(settled));
+        }
+    }
+
+    /// etcd refuses the request itself. Halves the next transactions until the culprit goes alone,
+    /// so that it does not block the others.
+    fn refused(&mut self, mut batch: Batch, failure: Failure, now: Instant, out: &mut Vec<Action>) {
+        let takes_root = batch.guard != Guard::Held;
+        let size = batch.ops.len() + usize::from(takes_root);
+        if size > 1 {
+            self.wanted.put_back(batch.ops);
+            self.batch_ops = size.div_ceil(2);
+            return;
+        }
+        match batch.ops.pop() {
+            Some(op) => {
+                let (key, size) = (op.key.clone(), op.size());
+                let waiters = self.wanted.reject(op);
+                out.push(Action::Reject {
+                    key,
+                    size,
+                    failure,
+                    waiters,
+                });
+            }
+            // The session key itself; nothing can be done without it.
+            None => self.fail(Step::Write, failure, now, out),
+        }
+    }
+}
+
+/// Between two thirds and four thirds of `interval`.
+fn jitter(interval: Duration, rng: &mut impl Rng) -> Duration {
+    interval.mul_f64(rng.random_range(2.0 / 3.0..4.0 / 3.0))
+}

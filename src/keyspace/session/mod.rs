@@ -1,0 +1,406 @@
+//! A session: one lease, one session key, and the keys below it that somebody wants.
+
+mod machine;
+mod task;
+mod wanted;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::task::{Inbox, News};
+use self::wanted::request_size;
+use super::{Cause, ConnectOptions, Endpoint, Error};
+
+/// What a session is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionConfig {
+    /// The session key. The session owns this key and all keys below `<key>/`.
+    pub key: String,
+    /// The session key's value.
+    pub value: Bytes,
+    /// The lease's time to live, in whole seconds, at least one. Default: 30 s, as in ECF and
+    /// iPOPO. etcd may grant more (2 s at least with its default settings).
+    pub ttl: Duration,
+    /// The pause between renewals of the lease. Default: a third of `ttl`.
+    pub renew_interval: Duration,
+    /// The pause between two looks at the own keys, which find those that somebody else deleted or
+    /// changed. Default: `ttl`. The keys are read without their values.
+    pub audit_interval: Duration,
+    /// The largest request, in bytes. Default: 1,500,000, a little under etcd's own default of
+    /// 1.5 MiB.
+    pub request_limit: usize,
+    /// Take the session key over from a lease that is alive, once, when the session is opened.
+    /// Default: false.
+    pub takeover: bool,
+}
+
+impl SessionConfig {
+    /// A session with defaults.
+    #[must_use]
+    pub fn new(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        Self {
+            key: key.into(),
+            value: value.into(),
+            ..Self::with_ttl(Duration::from_secs(30))
+        }
+    }
+
+    /// Sets the time to live, and the intervals that follow from it.
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self {
+            key: self.key,
+            value: self.value,
+            request_limit: self.request_limit,
+            takeover: self.takeover,
+            ..Self::with_ttl(ttl)
+        }
+    }
+
+    fn with_ttl(ttl: Duration) -> Self {
+        Self {
+            key: String::new(),
+            value: Bytes::new(),
+            ttl,
+            renew_interval: ttl / 3,
+            audit_interval: ttl,
+            request_limit: 1_500_000,
+            takeover: false,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |setting, problem: &str| {
+            Err(Error::Config {
+                setting,
+                problem: problem.to_owned(),
+            })
+        };
+        if self.key.is_empty() || self.key.ends_with('/') {
+            return refuse("session key", "it is empty or ends with a slash");
+        }
+        if self.ttl.as_secs() == 0 || self.ttl.subsec_nanos() != 0 {
+            return refuse("ttl", "etcd counts leases in whole seconds, from one up");
+        }
+        if self.ttl.as_secs() > 9_000_000_000 {
+            return refuse("ttl", "etcd takes at most 9,000,000,000 seconds");
+        }
+        if self.renew_interval.is_zero() || self.renew_interval * 2 > self.ttl {
+            return refuse(
+                "renew_interval",
+                "it must be positive and at most half of the ttl, so that a renewal may be lost",
+            );
+        }
+        if self.audit_interval.is_zero() {
+            return refuse("audit_interval", "it is zero; give a positive duration");
+        }
+        let size = request_size(&self.key, self.value.len());
+        if size > self.request_limit {
+            return Err(Error::TooLarge {
+                key: self.key.clone(),
+                size,
+                limit: self.request_limit,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The state of a session, in the order in which it usually goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPhase {
+    /// There is no connection: dialling, or waiting to dial again.
+    Connecting,
+    /// A lease is asked for.
+    Granting,
+    /// The own keys are read, and written where they differ.
+    Reconciling,
+    /// Everything wanted is in etcd, under a lease that is renewed.
+    Held,
+    /// The session key is under another lease that is alive. The session looks again later.
+    Taken,
+    /// The lease is being revoked.
+    Closing,
+    /// The session is over.
+    Closed,
+}
+
+/// What happened so far in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SessionCounts {
+    /// Connections attempted.
+    pub dials: u64,
+    /// Leases asked for.
+    pub grants: u64,
+    /// Renewals answered.
+    pub renewals: u64,
+    /// Complete readings of the own keys with their values.
+    pub reconciles: u64,
+    /// Readings of the own keys without values.
+    pub audits: u64,
+    /// Transactions sent.
+    pub transactions: u64,
+    /// Keys put.
+    pub puts: u64,
+    /// Keys deleted.
+    pub deletes: u64,
+    /// Leases lost.
+    pub losses: u64,
+    /// Connections given up.
+    pub failures: u64,
+}
+
+/// A snapshot of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStatus {
+    /// The state.
+    pub phase: SessionPhase,
+    /// The lease, while there is one.
+    pub lease: Option<i64>,
+    /// The endpoint in use, or the one to be tried next.
+    pub endpoint: Endpoint,
+    /// Until when the session key is certainly in etcd: the sending time of the last renewal that
+    /// was answered, plus the time to live. None while the session is not registered.
+    pub registered_until: Option<Instant>,
+    /// The first registration, which [`Session::ready`] waits for.
+    pub first: Option<Registered>,
+    /// Set while another living lease holds the session key.
+    pub taken: Option<Error>,
+    /// The last error, also when all is well again.
+    pub last_error: Option<Error>,
+    /// Keys wanted, without the session key.
+    pub wanted: usize,
+    /// Keys that wait to be written or deleted.
+    pub pending: usize,
+    /// What happened so far.
+    pub counts: SessionCounts,
+}
+
+/// The session key is in etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Registered {
+    /// The lease.
+    pub lease: i64,
+    /// The revision of the transaction that wrote the session key, or found it.
+    pub revision: i64,
+    /// The endpoint that answered.
+    pub endpoint: Endpoint,
+}
+
+/// A key is written or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// The store's revision that holds it.
+    pub revision: i64,
+}
+
+/// The handle of a session.
+///
+/// The session runs in one task of its own, which goes on for ever: it renews the lease, and after
+/// any failure it finds a server that answers, gets a lease if the old one is gone, and writes what
+/// is missing. Dropping the handle ends the task without a word to etcd, and the keys stay until
+/// the lease runs out; [`close`](Self::close) takes them away.
+#[derive(Debug)]
+pub struct Session {
+    key: String,
+    request_limit: usize,
+    ttl: Duration,
+    inbox: Arc<Inbox>,
+    status: watch::Receiver<SessionStatus>,
+    task: AbortOnDropHandle<Result<(), Error>>,
+}
+
+impl Session {
+    /// Starts a session and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] and [`Error::TooLarge`] for settings that cannot be used. That etcd cannot
+    /// be reached is no error here: see [`ready_within`](Self::ready_within).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn open(options: ConnectOptions, config: SessionConfig) -> Result<Self, Error> {
+        options.check()?;
+        config.check()?;
+        let inbox = Arc::new(Inbox::default());
+        let (key, request_limit, ttl) = (config.key.clone(), config.request_limit, config.ttl);
+        let (status, task) = task::spawn(options, config, Arc::clone(&inbox));
+        Ok(Self {
+            key,
+            request_limit,
+            ttl,
+            inbox,
+            status,
+            task,
+        })
+    }
+
+    /// The session key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The current status, and a way to wait for changes of it.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<SessionStatus> {
+        self.status.clone()
+    }
+
+    /// Waits until the session key is in etcd for the first time. Waits for ever while etcd cannot
+    /// be reached. Can be cancelled and called again at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionTaken`] when the key is under another living lease (the task goes on looking
+    /// for it to go), and [`Error::Closed`].
+    pub async fn ready(&self) -> Result<Registered, Error> {
+        let mut status = self.status.clone();
+        let status = status
+            .wait_for(|status| status.first.is_some() || status.taken.is_some())
+            .await
+            .map_err(|_| Error::Closed)?;
+        match (&status.first, &status.taken) {
+            (Some(registered), _) => Ok(registered.clone()),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Err(Error::Closed),
+        }
+    }
+
+    /// Like [`ready`](Self::ready), for a limited time. The session itself goes on trying; it is
+    /// the caller's to close it or to wait again.
+    ///
+    /// # Errors
+    ///
+    /// In addition [`Error::NotReady`], with the last error of the session: which address was
+    /// tried, for how long, and what to do.
+    pub async fn ready_within(&self, limit: Duration) -> Result<Registered, Error> {
+        match tokio::time::timeout(limit, self.ready()).await {
+            Ok(result) => result,
+            Err(_) => {
+                let status = self.status.borrow();
+                let cause = status.last_error.clone().unwrap_or_else(|| Error::Connect {
+                    endpoint: status.endpoint.clone(),
+                    elapsed: limit,
+                    cause: Cause::new("no answer yet"),
+                });
+                Err(Error::NotReady {
+                    key: self.key.clone(),
+                    waited: limit,
+                    cause: Box::new(cause),
+                })
+            }
+        }
+    }
+
+    /// Wants `key` to have `value`, from now on and under whatever lease the session has. The
+    /// future resolves once it is written; dropping it does not take the wish back. Later news of a
+    /// key replaces earlier news that is not written yet, and then both resolve with the later
+    /// commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutsideSession`], [`Error::TooLarge`], [`Error::RefusedSize`] or [`Error::Put`] when
+    /// etcd refuses this key for good (the session then goes back to the value before, if there was one), and
+    /// [`Error::Closed`].
+    pub fn put(
+        &self,
+        key: impl Into<String>,
+        value: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static {
+        self.send(key.into(), Some(value.into()))
+    }
+
+    /// Wants `key` not to exist. The future resolves once it is gone from etcd; dropping it does
+    /// not take the wish back. Deletes exactly this key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutsideSession`], [`Error::Put`] and [`Error::Closed`].
+    pub fn delete(
+        &self,
+        key: impl Into<String>,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static {
+        self.send(key.into(), None)
+    }
+
+    fn send(
+        &self,
+        key: String,
+        value: Option<Bytes>,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static {
+        let sent = self.check_key(&key, value.as_ref()).map(|()| {
+            let (waiter, answer) = oneshot::channel();
+            self.inbox.send(News { key, value, waiter });
+            answer
+        });
+        async move {
+            match sent?.await {
+                Ok(result) => result,
+                Err(_) => Err(Error::Closed),
+            }
+        }
+    }
+
+    fn check_key(&self, key: &str, value: Option<&Bytes>) -> Result<(), Error> {
+        let below = key
+            .strip_prefix(self.key.as_str())
+            .and_then(|rest| rest.strip_prefix('/'));
+        if below.is_none_or(str::is_empty) {
+            return Err(Error::OutsideSession {
+                key: key.to_owned(),
+                session: self.key.clone(),
+            });
+        }
+        let size = request_size(key, value.map_or(0, Bytes::len)) + request_size(&self.key, 0);
+        if size > self.request_limit {
+            return Err(Error::TooLarge {
+                key: key.to_owned(),
+                size,
+                limit: self.request_limit,
+            });
+        }
+        Ok(())
+    }
+
+    /// Looks at the own keys in etcd soon, and repairs what differs. For callers who have seen from
+    /// elsewhere, such as a watch, that a key of this session is gone.
+    pub fn audit(&self) {
+        self.inbox.audit();
+    }
+
+    /// Revokes the lease, so that all keys of the session vanish, and ends the task. Wishes that
+    /// are not written yet end with [`Error::Closed`]. Cancelling the future ends the task at once,
+    /// as dropping the handle does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Revoke`] when the lease could not be revoked within `timeout`: the keys then vanish
+    /// only with the lease.
+    pub async fn close(self, timeout: Duration) -> Result<(), Error> {
+        self.inbox.close(Instant::now() + timeout);
+        match self.task.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Revoke {
+                key: self.key,
+                lease: self.status.borrow().lease.unwrap_or(0),
+                ttl: self.ttl,
+                cause: Cause::new(format!("the session's task failed: {error}")),
+            }),
+        }
+    }
+}

@@ -1,0 +1,650 @@
+//! What a watcher decides: a pure state machine.
+//!
+//! Connect; list the range in pages at one revision; watch from the next revision on. When the
+//! watch ends it is opened again where it stood, elsewhere. Only when that cannot be (the history
+//! is compacted, or is another) the range is listed again, and the differences are told.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Change, WatchConfig, WatchCounts, WatchPhase};
+use crate::keyspace::backoff::Backoff;
+use crate::keyspace::connect::{Failure, FailureKind, Header};
+use crate::keyspace::mirror::Mirror;
+use crate::keyspace::range::{Entry, Page, PageRequest, Pages};
+
+/// Names a call or a stream, so that news of one that was given up is known as such.
+pub(crate) type CallId = u64;
+
+/// A watch that lived for this long was healthy, and the backoff starts over.
+const HEALTHY: Duration = Duration::from_secs(5);
+
+/// What happens to a watcher.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Time has passed.
+    Tick,
+    /// Somebody asks for a listing.
+    Relist,
+    Dialled {
+        call: CallId,
+        result: Result<Header, Failure>,
+    },
+    Page {
+        call: CallId,
+        result: Result<Page, Failure>,
+    },
+    /// The watch's stream has news, or its end as a failure.
+    Watch {
+        call: CallId,
+        result: Result<Message, Failure>,
+    },
+}
+
+/// One message of a watch.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    pub(crate) header: Header,
+    /// Whether it is about our watch. The answer to a request for progress is about none.
+    pub(crate) addressed: bool,
+    pub(crate) created: bool,
+    pub(crate) canceled: bool,
+    pub(crate) compact_revision: i64,
+    pub(crate) reason: String,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Connect to the endpoint of this index. There is no connection.
+    Dial {
+        call: CallId,
+        endpoint: usize,
+    },
+    /// Drop the connection, its calls and its watch.
+    Disconnect,
+    /// Read a page. A watch that is open is dropped.
+    ReadPage {
+        call: CallId,
+        request: PageRequest,
+    },
+    /// Open a watch from this revision on. One that is open is dropped.
+    Open {
+        call: CallId,
+        revision: i64,
+    },
+    /// Ask the server for a sign of life on the open watch.
+    AskProgress,
+    Deliver(Vec<Change>),
+    Synced(i64),
+    HistoryLost,
+    /// Remember and report trouble.
+    Report(Trouble),
+}
+
+/// Trouble to be remembered as the last error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) step: Step,
+    /// The endpoint in use when it happened.
+    pub(crate) endpoint: usize,
+    pub(crate) failure: Failure,
+}
+
+/// The step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Connect,
+    List,
+    Watch,
+}
+
+#[derive(Debug)]
+enum State {
+    Down {
+        retry_at: Instant,
+    },
+    Dialling {
+        call: CallId,
+    },
+    /// Connected, and about to list or to open the watch.
+    Pausing {
+        until: Instant,
+    },
+    Listing {
+        call: CallId,
+        list: List,
+    },
+    Opening {
+        call: CallId,
+        revision: i64,
+        give_up_at: Instant,
+    },
+    Live {
+        call: CallId,
+        since: Instant,
+        heard: Instant,
+        /// When the server was asked for a sign of life, and not heard since.
+        asked: Option<Instant>,
+    },
+}
+
+/// A listing under way.
+#[derive(Debug)]
+struct List {
+    pages: Pages,
+    /// Nothing had been delivered when it began: then there is nothing to remove, and every page
+    /// can be delivered at once.
+    first: bool,
+    /// What differs, kept until the removals are known: they go first.
+    differences: Vec<Entry>,
+    /// The newest change that the watch had completely delivered, when this listing checks it.
+    audits: Option<i64>,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct WatcherMachine {
+    config: WatchConfig,
+    endpoints: usize,
+    call_timeout: Duration,
+    rng: StdRng,
+    backoff: Backoff,
+    next_call: CallId,
+    endpoint: usize,
+    state: State,
+    mirror: Mirror,
+    page_size: u32,
+    /// The cursor: all changes up to this revision have been delivered. None: list.
+    ///
+    /// It is the revision *before* the newest event, until something later shows that the newest
+    /// revision is complete. A revision may come in several messages, and a client that took the
+    /// first of them for all would miss the others when the stream breaks between them. Seeing the
+    /// last revision twice costs nothing, because the mirror drops what is not newer.
+    cursor: Option<i64>,
+    /// The newest revision of which events have come.
+    newest: i64,
+    /// The highest values seen, to notice that history was lost.
+    seen: Header,
+    relist: bool,
+    /// The store's history is another one, so that equal revisions say nothing: the next listing
+    /// delivers every key.
+    history_lost: bool,
+    audit_at: Option<Instant>,
+    synced: Option<i64>,
+    counts: WatchCounts,
+}
+
+impl WatcherMachine {
+    /// `seed` determines delays.
+    pub(crate) fn new(
+        config: WatchConfig,
+        endpoints: usize,
+        call_timeout: Duration,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            page_size: config.page_size,
+            config,
+            endpoints,
+            call_timeout,
+            rng: StdRng::seed_from_u64(seed),
+            backoff: Backoff::new(
+                Duration::from_millis(100),
+                Duration::from_millis(800),
+                Duration::from_secs(30),
+            ),
+            next_call: 0,
+            endpoint: 0,
+            state: State::Down { retry_at: now },
+            mirror: Mirror::default(),
+            cursor: None,
+            newest: 0,
+            seen: Header::default(),
+            relist: false,
+            history_lost: false,
+            audit_at: None,
+            synced: None,
+            counts: WatchCounts::default(),
+        }
+    }
+
+    /// Takes one event and says what to do.
+    pub(crate) fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Relist => self.relist = true,
+            Event::Dialled { call, result } => self.dialled(call, result, now, &mut out),
+            Event::Page { call, result } => self.page(call, result, now, &mut out),
+            Event::Watch { call, result } => self.watched(call, result, now, &mut out),
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// When to tick, unless something happens before.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        match &self.state {
+            State::Down { retry_at } => Some(*retry_at),
+            State::Pausing { until } => Some(*until),
+            State::Dialling { .. } | State::Listing { .. } => None,
+            State::Opening { give_up_at, .. } => Some(*give_up_at),
+            State::Live { heard, asked, .. } => {
+                let sign = match asked {
+                    Some(asked) => *asked + self.config.patience,
+                    None => *heard + self.config.silence,
+                };
+                Some(self.audit_at.map_or(sign, |audit| audit.min(sign)))
+            }
+        }
+    }
+
+    pub(crate) const fn phase(&self) -> WatchPhase {
+        match &self.state {
+            State::Down { .. } | State::Dialling { .. } => WatchPhase::Connecting,
+            State::Pausing { .. } | State::Listing { .. } => WatchPhase::Listing,
+            State::Opening { .. } => WatchPhase::Opening,
+            State::Live { .. } => WatchPhase::Live,
+        }
+    }
+
+    pub(crate) const fn endpoint(&self) -> usize {
+        self.endpoint
+    }
+
+    /// The revision of the last complete listing.
+    pub(crate) const fn synced(&self) -> Option<i64> {
+        self.synced
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        self.mirror.len()
+    }
+
+    pub(crate) const fn counts(&self) -> WatchCounts {
+        self.counts
+    }
+
+    const fn call(&mut self) -> CallId {
+        self.next_call += 1;
+        self.next_call
+    }
+
+    /// Does what time asks for.
+    fn advance(&mut self, now: Instant, out: &mut Vec<Action>) {
+        match &self.state {
+            State::Down { retry_at } if now >= *retry_at => {
+                let call = self.call();
+                self.counts.dials += 1;
+                self.state = State::Dialling { call };
+                let endpoint = self.endpoint;
+                out.push(Action::Dial { call, endpoint });
+            }
+            State::Pausing { until } if now >= *until => self.resume(now, out),
+            State::Opening { give_up_at, .. } if now >= *give_up_at => {
+                let waited = self.call_timeout;
+                let cause = format!("no answer within {waited:?}");
+                let failure = Failure::new(FailureKind::Unavailable, cause, waited);
+                self.fail(Step::Watch, failure, now, out);
+            }
+            State::Live { .. } => self.attend(now, out),
+            _ => {}
+        }
+    }
+
+    /// Looks after a live watch.
+    fn attend(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let State::Live { heard, asked, .. } = &mut self.state else {
+            return;
+        };
+        if self.relist || self.audit_at.is_some_and(|at| now >= at) {
+            return self.list(now, out);
+        }
+        match asked {
+            Some(since) if now >= *since + self.config.patience => {
+                let waited = now.saturating_duration_since(*heard);
+                let failure = Failure::new(
+                    FailureKind::Unavailable,
+                    format!("no sign of life for {waited:.1?}"),
+                    waited,
+                );
+                self.fail(Step::Watch, failure, now, out);
+            }
+            None if now >= *heard + self.config.silence => {
+                *asked = Some(now);
+                out.push(Action::AskProgress);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on with a connection: from the cursor, or from a listing.
+    fn resume(&mut self, now: Instant, out: &mut Vec<Action>) {
+        match self.cursor {
+            Some(cursor) if !self.relist => {
+                let call = self.call();
+                let revision = cursor + 1;
+                self.state = State::Opening {
+                    call,
+                    revision,
+                    give_up_at: now + self.call_timeout,
+                };
+                out.push(Action::Open { call, revision });
+            }
+            _ => self.list(now, out),
+        }
+    }
+
+    fn list(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.relist = false;
+        self.audit_at = self
+            .config
+            .audit_interval
+            .map(|pause| now + pause.mul_f64(self.rng.random_range(2.0 / 3.0..4.0 / 3.0)));
+        let list = List {
+            pages: Pages::new(
+                self.config.start.clone(),
+                self.config.end.clone(),
+                self.page_size,
+                false,
+            ),
+            first: self.mirror.is_empty(),
+            differences: Vec::new(),
+            audits: matches!(self.state, State::Live { .. })
+                .then_some(self.cursor)
+                .flatten(),
+        };
+        self.mirror.begin();
+        self.read_page(list, out);
+    }
+
+    fn read_page(&mut self, list: List, out: &mut Vec<Action>) {
+        let call = self.call();
+        let request = list.pages.request().clone();
+        self.state = State::Listing { call, list };
+        out.push(Action::ReadPage { call, request });
+    }
+
+    /// Gives the connection up, and tries the next endpoint after a pause.
+    fn fail(&mut self, step: Step, failure: Failure, now: Instant, out: &mut Vec<Action>) {
+        if let State::Live { since, .. } = self.state
+            && now.saturating_duration_since(since) >= HEALTHY
+        {
+            self.backoff.reset();
+        }
+        self.counts.failures += 1;
+        let endpoint = self.endpoint;
+        self.endpoint = (self.endpoint + 1) % self.endpoints;
+        let retry_at = now + self.backoff.next_delay(&mut self.rng);
+        self.state = State::Down { retry_at };
+        out.push(Action::Disconnect);
+        out.push(Action::Report(Trouble {
+            step,
+            endpoint,
+            failure,
+        }));
+    }
+
+    fn dialled(
+        &mut self,
+        call: CallId,
+        result: Result<Header, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if !matches!(self.state, State::Dialling { call: dial } if dial == call) {
+            return;
+        }
+        match result {
+            Ok(header) => {
+                if self.is_other_history(header) {
+                    self.note_history_lost();
+                }
+                self.resume(now, out);
+            }
+            Err(failure) => self.fail(Step::Connect, failure, now, out),
+        }
+    }
+
+    /// Whether the header of a linearizable read tells of another history of the store than the
+    /// one that was followed. A header of the watch says less: a member may lag behind.
+    fn is_other_history(&self, header: Header) -> bool {
+        let seen = self.seen;
+        seen != Header::default()
+            && (header.cluster != seen.cluster
+                || header.term < seen.term
+                || header.revision < seen.revision)
+    }
+
+    fn page(
+        &mut self,
+        call: CallId,
+        result: Result<Page, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let idle = State::Pausing { until: now };
+        let mut list = match std::mem::replace(&mut self.state, idle) {
+            State::Listing { call: page, list } if page == call => list,
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        match result {
+            Ok(page) => self.listed(list, page, now, out),
+            Err(failure) if failure.kind == FailureKind::TooLarge && list.pages.halve() => {
+                self.page_size = list.pages.request().limit;
+                self.read_page(list, out);
+            }
+            Err(failure) if failure.kind == FailureKind::Compacted => {
+                // The rest of this listing cannot be read any more: from the start, but not in a
+                // tight loop.
+                self.relist = true;
+                let until = now + self.backoff.next_delay(&mut self.rng);
+                self.state = State::Pausing { until };
+            }
+            Err(failure) => {
+                self.cursor = None;
+                self.fail(Step::List, failure, now, out);
+            }
+        }
+    }
+
+    fn listed(&mut self, mut list: List, mut page: Page, now: Instant, out: &mut Vec<Action>) {
+        if list.pages.revision() == 0 && self.is_other_history(page.header) {
+            self.note_history_lost();
+        }
+        let more = list.pages.advance(&page);
+        let entries = std::mem::take(&mut page.entries);
+        if !self.history_lost && entries.iter().any(|entry| self.mirror.is_ahead_of(entry)) {
+            // The keys before were compared by their revisions; they have to be told anew.
+            self.note_history_lost();
+            return self.list(now, out);
+        }
+        let mut fresh = Vec::new();
+        for entry in entries {
+            if !self.mirror.lists(&entry) && !self.history_lost {
+                continue;
+            }
+            if list
+                .audits
+                .is_some_and(|cursor| entry.mod_revision <= cursor)
+            {
+                self.counts.repairs += 1;
+            }
+            if list.first {
+                self.mirror.deliver(&entry);
+                fresh.push(change(entry));
+            } else {
+                list.differences.push(entry);
+            }
+        }
+        if more {
+            // Asked for before the page is delivered, so that the server works meanwhile.
+            self.read_page(list, out);
+            self.deliver(fresh, out);
+        } else {
+            self.deliver(fresh, out);
+            self.complete(list, page.header, now, out);
+        }
+    }
+
+    fn note_history_lost(&mut self) {
+        self.relist = true;
+        if !self.history_lost {
+            self.history_lost = true;
+            self.counts.histories_lost += 1;
+        }
+    }
+
+    /// A listing is complete: tell the differences, removals first, and watch from there.
+    fn complete(&mut self, list: List, header: Header, now: Instant, out: &mut Vec<Action>) {
+        let revision = list.pages.revision();
+        if std::mem::take(&mut self.history_lost) {
+            self.relist = false;
+            out.push(Action::HistoryLost);
+        }
+        let mut changes: Vec<Change> = self
+            .mirror
+            .take_unlisted()
+            .into_iter()
+            .map(|key| Change::Delete {
+                key,
+                mod_revision: revision,
+            })
+            .collect();
+        changes.reserve(list.differences.len());
+        for entry in list.differences {
+            self.mirror.deliver(&entry);
+            changes.push(change(entry));
+        }
+        self.deliver(changes, out);
+        self.seen = Header { revision, ..header };
+        self.newest = revision;
+        self.cursor = Some(revision);
+        self.synced = Some(revision);
+        self.counts.lists += 1;
+        out.push(Action::Synced(revision));
+        self.resume(now, out);
+    }
+
+    fn deliver(&mut self, changes: Vec<Change>, out: &mut Vec<Action>) {
+        if !changes.is_empty() {
+            self.counts.changes += changes.len() as u64;
+            out.push(Action::Deliver(changes));
+        }
+    }
+
+    fn watched(
+        &mut self,
+        call: CallId,
+        result: Result<Message, Failure>,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        match &self.state {
+            State::Opening { call: open, .. } | State::Live { call: open, .. } if *open == call => {
+            }
+            _ => return,
+        }
+        match result {
+            Ok(message) => self.message(message, now, out),
+            Err(failure) => self.fail(Step::Watch, failure, now, out),
+        }
+    }
+
+    fn message(&mut self, message: Message, now: Instant, out: &mut Vec<Action>) {
+        // Before `created`, because a watch on a compacted revision has both in one message.
+        if message.canceled {
+            return self.canceled(message, now, out);
+        }
+        match &mut self.state {
+            State::Opening { call, revision, .. } if message.created => {
+                if message.header.revision < *revision - 1 {
+                    // The server has not come as far as we have: it lags, or history was lost.
+                    // A watch from the future would skip what comes between. A listing waits for
+                    // the lagging, and tells what was lost.
+                    return self.list(now, out);
+                }
+                let call = *call;
+                self.counts.watches += 1;
+                self.state = State::Live {
+                    call,
+                    since: now,
+                    heard: now,
+                    asked: None,
+                };
+            }
+            State::Live { heard, asked, .. } => {
+                *heard = now;
+                *asked = None;
+            }
+            _ => {}
+        }
+        self.follow(message, out);
+    }
+
+    /// Moves the cursor and delivers events.
+    fn follow(&mut self, message: Message, out: &mut Vec<Action>) {
+        let newest = message.changes.iter().map(Change::mod_revision).max();
+        let complete = match newest {
+            // Whatever came before this revision is complete.
+            Some(newest) => {
+                self.newest = self.newest.max(newest);
+                newest - 1
+            }
+            // A sign of progress that the server sent by itself, after all events before it.
+            // An answer to a request for progress overtakes events in etcd before 3.4.25 and
+            // 3.5.8 (etcd issue 15220), so it counts as a sign of life only. So does the header of
+            // `created`.
+            None if message.addressed && !message.created => message.header.revision,
+            None => return,
+        };
+        if let Some(cursor) = &mut self.cursor {
+            *cursor = (*cursor).max(complete);
+        }
+        self.seen.revision = self.seen.revision.max(complete).max(self.newest);
+        let before = message.changes.len();
+        let mut changes = message.changes;
+        let mirror = &mut self.mirror;
+        let news: Vec<Change> = changes
+            .drain(..)
+            .filter_map(|change| mirror.apply(change))
+            .collect();
+        self.counts.repeats += (before - news.len()) as u64;
+        self.deliver(news, out);
+    }
+
+    fn canceled(&mut self, message: Message, now: Instant, out: &mut Vec<Action>) {
+        if message.compact_revision > 0 {
+            // What lies between cannot be told any more, only the difference.
+            tracing::debug!(
+                compact_revision = message.compact_revision,
+                "the watch is behind what is compacted"
+            );
+            return self.list(now, out);
+        }
+        let reason = if message.reason.is_empty() {
+            "the server canceled the watch".to_owned()
+        } else {
+            format!("the server canceled the watch: {}", message.reason)
+        };
+        let failure = Failure::new(FailureKind::Unavailable, reason, Duration::ZERO);
+        self.fail(Step::Watch, failure, now, out);
+    }
+}
+
+fn change(entry: Entry) -> Change {
+    Change::Put {
+        key: entry.key,
+        value: entry.value,
+        mod_revision: entry.mod_revision,
+        lease: entry.lease,
+    }
+}

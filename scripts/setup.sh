@@ -76,9 +76,13 @@ tools_are_complete() {
 }
 
 install_tools() {
-    local python="$tools/venv/bin/python" package work
+    local python="$tools/venv/bin/python" marker="$tools/.filled-by-setup" package program work
+    # The folder can be named by a variable: remove only what was made here.
+    [ -e "$marker" ] || [ -z "$(ls -A "$tools" 2>/dev/null)" ] \
+        || fail "$tools holds something else; empty it or set OSGI_REMOTE_TEST_TOOLS to another folder"
     rm -rf "$tools"
     mkdir -p "$tools"
+    touch "$marker"
     say "installing the Python environment with iPOPO and etcd 3.5 into $tools"
     python3 -m venv "$tools/venv"
     "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements"

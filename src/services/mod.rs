@@ -234,17 +234,24 @@ impl Registry {
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
         let interface = interface.map(str::to_owned);
-        let listener = self.0.feed.listen(move |snapshot: &Snapshot| {
-            let properties = &snapshot.properties;
+        self.listen_where(move |properties| {
             let has = |name: &String| {
-                properties
-                    .string_plus(osgi::OBJECT_CLASS)
-                    .contains(&&**name)
+                let names = properties.string_plus(osgi::OBJECT_CLASS);
+                names.contains(&name.as_str())
             };
             interface.as_ref().is_none_or(has)
                 && filter.as_ref().is_none_or(|f| f.matches(properties))
-        });
-        ServiceListener(listener)
+        })
+    }
+
+    /// Listens to services whose properties are picked by `select`: first
+    /// those that are there.
+    pub fn listen_where(
+        &self,
+        select: impl Fn(&Properties) -> bool + Send + Sync + 'static,
+    ) -> ServiceListener {
+        let select = move |snapshot: &Snapshot| select(&snapshot.properties);
+        ServiceListener(self.0.feed.listen(select))
     }
 }
 

@@ -1,0 +1,170 @@
+//! Distribution providers: how a service is made callable from elsewhere, and
+//! how one from elsewhere is called.
+//!
+//! A provider speaks one protocol, which it names by its *config types*
+//! (OSGi Compendium 100.2.1). It creates an endpoint for a service, and calls
+//! the endpoints of others; it decides nothing about which.
+
+#[cfg(feature = "xmlrpc")]
+pub mod xmlrpc {}
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::endpoint::EndpointDescription;
+use crate::interface::{Cause, Dispatch, Invoker};
+use crate::properties::Properties;
+
+/// A failure to create an endpoint, or to make ready for calling one.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistributionError {
+    /// A property has a value that the provider cannot use.
+    #[error("{name} is '{value}': {problem}")]
+    Property {
+        /// The property.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The provider's server cannot listen.
+    #[error("cannot listen on {address}: {cause}")]
+    Bind {
+        /// The address that was tried.
+        address: String,
+        /// Why not.
+        #[source]
+        cause: Cause,
+    },
+    /// The description lacks what is needed to call the endpoint.
+    #[error("endpoint {endpoint} cannot be called: {problem}")]
+    Endpoint {
+        /// The `endpoint.id`.
+        endpoint: String,
+        /// What is missing or wrong.
+        problem: String,
+    },
+    /// The provider is closed.
+    #[error("the distribution provider is closed")]
+    Closed,
+}
+
+/// A distribution provider.
+pub trait Provider: Send + Sync + 'static {
+    /// The config types that it exports with and imports, the one that it
+    /// exports with by default first.
+    fn config_types(&self) -> &'static [&'static str];
+
+    /// The intents that its endpoints can have.
+    fn intents(&self) -> &'static [&'static str];
+
+    /// Makes a service callable.
+    fn export(&self, request: ExportRequest) -> BoxFuture<'_, Result<Exported, DistributionError>>;
+
+    /// Makes ready for calls to an endpoint. Connecting is left to the first
+    /// call (rule I02).
+    ///
+    /// # Errors
+    ///
+    /// If the description does not say how to call it.
+    fn import(
+        &self,
+        endpoint: &EndpointDescription,
+    ) -> Result<Box<dyn ImportedEndpoint>, DistributionError>;
+
+    /// Ends all that the provider runs.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a provider needs to know to create an endpoint.
+#[non_exhaustive]
+pub struct ExportRequest {
+    /// The config type, one of the provider's.
+    pub config_type: String,
+    /// The `endpoint.id` that it will have.
+    pub endpoint_id: String,
+    /// The interfaces to export.
+    pub interfaces: Vec<String>,
+    /// The service.
+    pub service: Arc<dyn Dispatch>,
+    /// The service's properties under those of the export.
+    pub properties: Properties,
+}
+
+impl ExportRequest {
+    /// A request to export `service` under `interfaces`.
+    pub fn new(
+        config_type: impl Into<String>,
+        endpoint_id: impl Into<String>,
+        interfaces: Vec<String>,
+        service: Arc<dyn Dispatch>,
+        properties: Properties,
+    ) -> Self {
+        Self {
+            config_type: config_type.into(),
+            endpoint_id: endpoint_id.into(),
+            interfaces,
+            service,
+            properties,
+        }
+    }
+}
+
+/// A service that is callable now.
+#[non_exhaustive]
+pub struct Exported {
+    /// What its description has to say besides what all descriptions say:
+    /// `ecf.endpoint.id`, `ecf.endpoint.id.ns` and `ecf.rsvc.id` at least.
+    pub properties: Properties,
+    /// The way to end it.
+    pub endpoint: Box<dyn ExportedEndpoint>,
+}
+
+impl Exported {
+    /// An endpoint with its own part of the description.
+    pub fn new(properties: Properties, endpoint: Box<dyn ExportedEndpoint>) -> Self {
+        Self {
+            properties,
+            endpoint,
+        }
+    }
+}
+
+/// A provider's side of an endpoint that it made.
+pub trait ExportedEndpoint: Send + Sync {
+    /// Cuts callers off, and frees what the endpoint alone used, by the time
+    /// that the future is ready (rule L06).
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// A provider's side of an endpoint elsewhere.
+pub trait ImportedEndpoint: Send + Sync {
+    /// Where calls go. It stays the same through updates.
+    fn invoker(&self) -> Arc<dyn Invoker>;
+
+    /// Follows a changed description of the same endpoint; calls under way
+    /// are not disturbed.
+    ///
+    /// # Errors
+    ///
+    /// If the new description does not say how to call it; calls go on as
+    /// before.
+    fn update(&self, endpoint: &EndpointDescription) -> Result<(), DistributionError>;
+
+    /// Ends calls under way, and later ones, with
+    /// [`CallError::EndpointRemoved`](crate::interface::CallError::EndpointRemoved).
+    fn close(&self);
+}
+
+/// The provider that supports a config type.
+pub(crate) fn provider_for<'a>(
+    providers: &'a [Arc<dyn Provider>],
+    config_type: &str,
+) -> Option<&'a Arc<dyn Provider>> {
+    providers
+        .iter()
+        .find(|p| p.config_types().contains(&config_type))
+}

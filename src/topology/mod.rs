@@ -1,0 +1,119 @@
+//! The topology manager: it alone decides what is exported and imported
+//! (OSGi Compendium 122.3).
+//!
+//! One task hears of services and of endpoints, compares what is wanted with
+//! what there is ([`plan`]), and has the difference made by the
+//! [admin](crate::admin) and announced by [discovery](crate::discovery). It
+//! waits for neither etcd nor a closing endpoint: those go on beside it.
+
+mod manager;
+mod plan;
+mod policy;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use policy::Policy;
+
+use crate::admin::{AdminError, ExportError, RemoteServiceAdmin};
+use crate::discovery::{Advertiser, DiscoveryError, Subscriber};
+use crate::endpoint::EndpointDescription;
+use crate::feed::Feed;
+use crate::services::{Registry, ServiceId};
+
+/// A discovery that both announces and hears.
+pub trait Discovery: Advertiser + Subscriber {}
+
+impl<T: Advertiser + Subscriber> Discovery for T {}
+
+/// Why a service that is to be exported is not, or not announced.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopologyError {
+    /// The service cannot be exported as its properties ask.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// No provider exports it: the log says why.
+    #[error("no distribution provider exports the service: see its config types and intents")]
+    NoProvider,
+    /// The endpoint could not be made.
+    #[error(transparent)]
+    Endpoint(Arc<AdminError>),
+    /// The endpoint could not be announced.
+    #[error(transparent)]
+    Announcement(#[from] DiscoveryError),
+}
+
+/// How the export of a service stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ExportStatus {
+    /// Its endpoints.
+    pub endpoints: Vec<Arc<EndpointDescription>>,
+    /// How many of them are not announced yet.
+    pub unannounced: usize,
+    /// What failed, if something did.
+    pub error: Option<TopologyError>,
+}
+
+/// How the export of each service that is to be exported stands, and news of
+/// it.
+pub type ExportFeed = Feed<ServiceId, Arc<ExportStatus>>;
+
+/// A running topology manager.
+pub struct TopologyManager {
+    exports: ExportFeed,
+    stop: CancellationToken,
+    task: AbortOnDropHandle<manager::Manager>,
+}
+
+/// A topology manager that decides nothing any more. Its exports and imports
+/// are open still.
+pub struct StoppedTopology(manager::Manager);
+
+impl TopologyManager {
+    /// Starts. Services and endpoints that are there already count as those
+    /// that come later.
+    pub fn start(
+        admin: RemoteServiceAdmin,
+        registry: &Registry,
+        discoveries: Vec<Arc<dyn Discovery>>,
+        policy: Policy,
+    ) -> Self {
+        let exports = ExportFeed::new();
+        let stop = CancellationToken::new();
+        let manager = manager::Manager::new(admin, discoveries, exports.clone());
+        let task = tokio::spawn(manager.run(registry, policy, stop.clone()));
+        Self {
+            exports,
+            stop,
+            task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// How exports stand.
+    pub fn exports(&self) -> &ExportFeed {
+        &self.exports
+    }
+
+    /// Ends the decisions, but no export or import yet.
+    ///
+    /// # Errors
+    ///
+    /// If the task panicked: its exports and imports are closed then.
+    pub async fn stop(self) -> Result<StoppedTopology, tokio::task::JoinError> {
+        self.stop.cancel();
+        let manager = self.task.await?;
+        self.exports.close();
+        Ok(StoppedTopology(manager))
+    }
+}
+
+impl StoppedTopology {
+    /// Closes all imports and exports, and waits for their ends.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}

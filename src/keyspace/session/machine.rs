@@ -1071,3 +1071,7 @@ impl SessionMachine {
 fn jitter(interval: Duration, rng: &mut impl Rng) -> Duration {
     interval.mul_f64(rng.random_range(2.0 / 3.0..4.0 / 3.0))
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
 //! A session: one lease, one session key, and the keys below it that somebody wants.
 
 mod machine;
+#[cfg(test)]
+mod simulation;
 mod task;
 mod wanted;
 

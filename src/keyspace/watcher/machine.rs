@@ -143,6 +143,8 @@ struct List {
     differences: Vec<Entry>,
     /// The newest change that the watch had completely delivered, when this listing checks it.
     audits: Option<i64>,
+    /// The cluster that sent the first page.
+    cluster: u64,
 }
 
 /// See the module's head.
@@ -340,6 +342,12 @@ impl WatcherMachine {
         }
     }
 
+    /// Goes on with this connection, but not in a tight loop.
+    fn pause(&mut self, now: Instant) {
+        let until = now + self.backoff.next_delay(&mut self.rng);
+        self.state = State::Pausing { until };
+    }
+
     fn list(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.relist = false;
         self.audit_at = self
@@ -358,6 +366,7 @@ impl WatcherMachine {
             audits: matches!(self.state, State::Live { .. })
                 .then_some(self.cursor)
                 .flatten(),
+            cluster: 0,
         };
         self.mirror.begin();
         self.read_page(list, out);
@@ -443,11 +452,9 @@ impl WatcherMachine {
                 self.read_page(list, out);
             }
             Err(failure) if failure.kind == FailureKind::Compacted => {
-                // The rest of this listing cannot be read any more: from the start, but not in a
-                // tight loop.
+                // The rest of this listing cannot be read any more.
                 self.relist = true;
-                let until = now + self.backoff.next_delay(&mut self.rng);
-                self.state = State::Pausing { until };
+                self.pause(now);
             }
             Err(failure) => {
                 self.cursor = None;
@@ -457,8 +464,15 @@ impl WatcherMachine {
     }
 
     fn listed(&mut self, mut list: List, mut page: Page, now: Instant, out: &mut Vec<Action>) {
-        if list.pages.revision() == 0 && self.is_other_history(page.header) {
+        if list.pages.revision() == 0 {
+            list.cluster = page.header.cluster;
+            if self.is_other_history(page.header) {
+                self.note_history_lost();
+            }
+        } else if list.cluster != page.header.cluster {
+            // Pages of two stores make no listing.
             self.note_history_lost();
+            return self.pause(now);
         }
         let more = list.pages.advance(&page);
         let entries = std::mem::take(&mut page.entries);
@@ -560,6 +574,12 @@ impl WatcherMachine {
     }
 
     fn message(&mut self, message: Message, now: Instant, out: &mut Vec<Action>) {
+        // The header of a watch says nothing of history by its revision and term, because a member
+        // may lag behind, but it does by its cluster.
+        if message.header.cluster != self.seen.cluster && message.header != Header::default() {
+            self.note_history_lost();
+            return self.pause(now);
+        }
         // Before `created`, because a watch on a compacted revision has both in one message.
         if message.canceled {
             return self.canceled(message, now, out);
@@ -648,3 +668,7 @@ fn change(entry: Entry) -> Change {
         lease: entry.lease,
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -221,7 +222,7 @@ pub struct Session {
     ttl: Duration,
     inbox: Arc<Inbox>,
     status: watch::Receiver<SessionStatus>,
-    task: AbortOnDropHandle<Result<(), Error>>,
+    task: Mutex<Option<AbortOnDropHandle<Result<(), Error>>>>,
 }
 
 impl Session {
@@ -247,7 +248,7 @@ impl Session {
             ttl,
             inbox,
             status,
-            task,
+            task: Mutex::new(Some(task)),
         })
     }
 
@@ -387,18 +388,21 @@ impl Session {
 
     /// Revokes the lease, so that all keys of the session vanish, and ends the task. Wishes that
     /// are not written yet end with [`Error::Closed`]. Cancelling the future ends the task at once,
-    /// as dropping the handle does.
+    /// as dropping the handle does. Closing twice does nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Revoke`] when the lease could not be revoked within `timeout`: the keys then vanish
     /// only with the lease.
-    pub async fn close(self, timeout: Duration) -> Result<(), Error> {
+    pub async fn close(&self, timeout: Duration) -> Result<(), Error> {
         self.inbox.close(Instant::now() + timeout);
-        match self.task.await {
+        let Some(task) = self.task.lock().take() else {
+            return Ok(());
+        };
+        match task.await {
             Ok(result) => result,
             Err(error) => Err(Error::Revoke {
-                key: self.key,
+                key: self.key.clone(),
                 lease: self.status.borrow().lease.unwrap_or(0),
                 ttl: self.ttl,
                 cause: Cause::new(format!("the session's task failed: {error}")),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -217,7 +218,7 @@ pub struct WatchStatus {
 pub struct Watcher {
     status: watch::Receiver<WatchStatus>,
     relist: Arc<Notify>,
-    task: AbortOnDropHandle<()>,
+    task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Watcher {
@@ -242,7 +243,7 @@ impl Watcher {
         Ok(Self {
             status,
             relist,
-            task,
+            task: Mutex::new(Some(task)),
         })
     }
 
@@ -273,14 +274,18 @@ impl Watcher {
         self.relist.notify_one();
     }
 
-    /// Ends the task and waits for its end. No change is delivered after that.
+    /// Ends the task and waits for its end. No change is delivered after that. Closing twice does
+    /// nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] when the task was over already because the sink panicked.
-    pub async fn close(self) -> Result<(), Error> {
-        self.task.abort();
-        match self.task.await {
+    pub async fn close(&self) -> Result<(), Error> {
+        let Some(task) = self.task.lock().take() else {
+            return Ok(());
+        };
+        task.abort();
+        match task.await {
             Err(error) if error.is_panic() => Err(Error::Closed),
             _ => Ok(()),
         }

@@ -60,7 +60,9 @@ fn generics(generics: &Generics, what: &str, mistakes: &mut Mistakes) {
         };
         mistakes.at(
             param,
-            format!("{what} cannot have a {kind} parameter, calls go by name: {advice}"),
+            format!(
+                "{what} cannot have a {kind} parameter, for peers know nothing of it: {advice}"
+            ),
         );
     }
     if let Some(clause) = &generics.where_clause {

@@ -128,10 +128,11 @@ fn proxy_method(krate: &syn::Path, method: &Method) -> TokenStream {
         quote_spanned!(place(&arg.ty)=> .with(#text, &#name))
     });
     let wire = wire_text(wire);
+    let helpers = helpers(krate, place(output));
     let call = quote_spanned! {place(output)=>
-        #krate::interface::generated::call(
+        #helpers::call(
             &*self.0,
-            #krate::interface::generated::Args::new(#wire, #count) #(#withs)*,
+            #helpers::Args::new(#wire, #count) #(#withs)*,
         ).await
     };
     quote! {
@@ -233,8 +234,9 @@ fn arm(krate: &syn::Path, service: &Ident, method: &Method) -> TokenStream {
     let vars: Vec<Ident> = (0..args.len()).map(|i| format_ident!("__arg{i}")).collect();
     let reads = args.iter().zip(&vars).map(|(arg, var)| {
         let (owned, text) = (&arg.owned, arg_text(arg));
+        let helpers = helpers(krate, place(&arg.ty));
         quote_spanned! {place(&arg.ty)=>
-            let #var = #krate::interface::generated::read::<#owned>(#wire, #text, #var)?;
+            let #var = #helpers::read::<#owned>(#wire, #text, #var)?;
         }
     });
     let passed = args.iter().zip(&vars).map(|(arg, var)| {
@@ -242,8 +244,9 @@ fn arm(krate: &syn::Path, service: &Ident, method: &Method) -> TokenStream {
         quote!(#lend #var)
     });
     // Named in full: `Arc` has methods too, and they would go first.
+    let helpers = helpers(krate, place(output));
     let outcome = quote_spanned! {place(output)=>
-        #krate::interface::generated::outcome(#wire, <dyn #service as #service>::#ident(&*self.0, #(#passed),*).await)
+        #helpers::outcome(#wire, <dyn #service as #service>::#ident(&*self.0, #(#passed),*).await)
     };
     quote! {
         #switches
@@ -271,4 +274,15 @@ fn wire_text(wire: &LitStr) -> LitStr {
 
 fn place(of: &impl Spanned) -> Span {
     Span::call_site().located_at(of.span())
+}
+
+/// The path of the helpers, placed with what is called there: an error covers
+/// a call from its first token on.
+fn helpers(krate: &syn::Path, place: Span) -> TokenStream {
+    let path = quote!(#krate::interface::generated).into_iter();
+    path.map(|mut token| {
+        token.set_span(place);
+        token
+    })
+    .collect()
 }

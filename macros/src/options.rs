@@ -31,7 +31,9 @@ impl Options {
 
     fn parse(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         if !input.peek(LitStr) {
-            return Err(input.error(
+            // At the end of input, `input.error` would put its own words first.
+            return Err(syn::Error::new(
+                input.span(),
                 "give the interface's name, such as #[remote_service(\"org.example.Hello\")]",
             ));
         }
@@ -44,10 +46,13 @@ impl Options {
             if !meta.path.is_ident("crate") {
                 return Err(meta.error("unknown option; the only one is `crate = \"path\"`"));
             }
-            self.krate = meta
-                .value()?
-                .parse::<LitStr>()?
-                .parse_with(Path::parse_mod_style)?;
+            let path: LitStr = meta.value()?.parse()?;
+            self.krate = path.parse_with(Path::parse_mod_style).map_err(|_| {
+                let text = path.value();
+                let message =
+                    format!("'{text}' is no path: write it as in `use`, such as \"::a::b\"");
+                syn::Error::new(path.span(), message)
+            })?;
             Ok(())
         })
         .parse2(input.parse()?)

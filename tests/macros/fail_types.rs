@@ -1,16 +1,11 @@
-//! What only the compiler can find is shown at the user's own types.
+//! An error type that only the compiler knows is shown where it is written.
 
-use osgi_remote::interface::CallError;
 use osgi_remote::remote_service;
-
-pub struct Opaque;
 
 pub struct NotAnError;
 
 #[remote_service("org.example.Bad")]
 pub trait Bad {
-    async fn argument(&self, value: Opaque) -> Result<(), CallError>;
-    async fn result(&self) -> Result<Opaque, CallError>;
     async fn error(&self) -> Result<(), NotAnError>;
     async fn other_error(&self) -> std::io::Result<()>;
 }

@@ -356,11 +356,12 @@ fn dropping_the_call_drops_the_services_future() {
 #[tokio::test]
 async fn calls_can_be_made_from_other_tasks() {
     let bank = over_loopback(Arc::new(Teller::default()));
-    let calls = (0..8).map(|n| {
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..8 {
         let bank = Arc::<dyn Bank>::clone(&bank);
-        tokio::spawn(async move { bank.with_draw(&ada(n), n).await })
-    });
-    for call in calls.collect::<Vec<_>>() {
-        assert_eq!(call.await.unwrap().unwrap(), ada(0));
+        calls.spawn(async move { bank.with_draw(&ada(n), n).await });
+    }
+    while let Some(done) = calls.join_next().await {
+        assert_eq!(done.unwrap().unwrap(), ada(0));
     }
 }

@@ -6,7 +6,7 @@
 //! the endpoints of others; it decides nothing about which.
 
 #[cfg(feature = "xmlrpc")]
-pub mod xmlrpc {}
+pub mod xmlrpc;
 
 use std::sync::Arc;
 

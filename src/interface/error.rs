@@ -243,6 +243,11 @@ impl fmt::Display for Fault {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a remote method",
+    label = "no `ServiceError`",
+    note = "return `CallError`, or implement `ServiceError` for `{Self}`: every call can fail on its way"
+)]
 pub trait ServiceError: Sized + Send {
     /// What a failed call of a local service is for the one who called.
     fn into_call_error(self) -> CallError;

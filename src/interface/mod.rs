@@ -12,6 +12,8 @@
 mod convert;
 mod data;
 mod error;
+#[doc(hidden)]
+pub mod generated;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -91,107 +93,5 @@ impl Loopback {
 impl Invoker for Loopback {
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Data, CallError>> {
         self.0.dispatch(call)
-    }
-}
-
-/// What the generated code calls. Not for use by hand.
-#[doc(hidden)]
-pub mod generated {
-    use serde::Serialize;
-    use serde::de::DeserializeOwned;
-
-    use super::{Call, CallError, Data, Invoker, ServiceError, from_data, to_data};
-
-    /// A proxy's method: carries `args` (already turned to data) and reads
-    /// the result.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the call failed with, as the trait's own error type.
-    pub async fn call<T: DeserializeOwned, E: ServiceError>(
-        invoker: &dyn Invoker,
-        method: &'static str,
-        args: Result<Vec<Data>, CallError>,
-    ) -> Result<T, E> {
-        let call = async {
-            let result = invoker.invoke(Call::new(method, args?)).await?;
-            from_data(result).map_err(|error| CallError::InvalidResult {
-                method: method.to_owned(),
-                detail: error.to_string(),
-            })
-        };
-        call.await.map_err(E::from_call_error)
-    }
-
-    /// Turns one argument of a proxy's method to data.
-    ///
-    /// # Errors
-    ///
-    /// If no provider can carry it; names the argument.
-    pub fn argument<T: Serialize + ?Sized>(
-        method: &'static str,
-        name: &'static str,
-        value: &T,
-    ) -> Result<Data, CallError> {
-        to_data(value).map_err(|error| CallError::InvalidArguments {
-            method: method.to_owned(),
-            detail: format!("'{name}': {error}"),
-        })
-    }
-
-    /// Checks how many arguments came in.
-    ///
-    /// # Errors
-    ///
-    /// If there are more or fewer than `names`.
-    pub fn check_count(
-        method: &'static str,
-        names: &'static [&'static str],
-        args: &[Data],
-    ) -> Result<(), CallError> {
-        if args.len() == names.len() {
-            return Ok(());
-        }
-        Err(CallError::InvalidArguments {
-            method: method.to_owned(),
-            detail: format!(
-                "{} given, {} expected ({})",
-                args.len(),
-                names.len(),
-                names.join(", ")
-            ),
-        })
-    }
-
-    /// Reads one argument of a skeleton's method.
-    ///
-    /// # Errors
-    ///
-    /// If it is of another type; names the argument.
-    pub fn read<T: DeserializeOwned>(
-        method: &'static str,
-        name: &'static str,
-        value: Data,
-    ) -> Result<T, CallError> {
-        from_data(value).map_err(|error| CallError::InvalidArguments {
-            method: method.to_owned(),
-            detail: format!("'{name}': {error}"),
-        })
-    }
-
-    /// Turns the outcome of a skeleton's method into what crosses the wire.
-    ///
-    /// # Errors
-    ///
-    /// The service's own error, or that its result cannot be carried.
-    pub fn outcome<T: Serialize, E: ServiceError>(
-        method: &'static str,
-        result: Result<T, E>,
-    ) -> Result<Data, CallError> {
-        let value = result.map_err(E::into_call_error)?;
-        to_data(&value).map_err(|error| CallError::InvalidResult {
-            method: method.to_owned(),
-            detail: error.to_string(),
-        })
     }
 }

@@ -220,12 +220,8 @@ impl FrameworkBuilder {
             }
         };
         let discoveries = etcd.iter().map(|d| Arc::clone(d) as Arc<dyn Discovery>);
-        let topology = TopologyManager::start(
-            admin.clone(),
-            &registry,
-            discoveries.collect(),
-            self.policy,
-        );
+        let topology =
+            TopologyManager::start(admin.clone(), &registry, discoveries.collect(), self.policy);
         let mut framework = Framework {
             id,
             registry,
@@ -395,10 +391,7 @@ impl Framework {
     /// # Errors
     ///
     /// If the filter does not parse.
-    pub fn track<I: Interface + ?Sized>(
-        &self,
-        filter: &str,
-    ) -> Result<Tracker<I>, FrameworkError> {
+    pub fn track<I: Interface + ?Sized>(&self, filter: &str) -> Result<Tracker<I>, FrameworkError> {
         Ok(self.registry.track(parse(filter)?))
     }
 

@@ -19,9 +19,7 @@ use crate::services::ServiceReference;
 #[non_exhaustive]
 pub enum ExportError {
     /// The service is not marked for export (rule X04).
-    #[error(
-        "service.exported.interfaces is missing: set it to '*' or to the interfaces to export"
-    )]
+    #[error("service.exported.interfaces is missing: set it to '*' or to the interfaces to export")]
     NotMarked,
     /// An interface is to be exported that the service does not have (P02).
     #[error("the service has no interface '{name}' to export; it has {}", available.join(", "))]
@@ -105,12 +103,18 @@ impl Wish {
             let default = providers.iter().find(|p| self.fits(p.as_ref()));
             let default = default.or(providers.first());
             let first = default.and_then(|p| Some((*p.config_types().first()?, p)));
-            first.into_iter().map(|(t, p)| (t.to_owned(), Arc::clone(p))).collect()
+            first
+                .into_iter()
+                .map(|(t, p)| (t.to_owned(), Arc::clone(p)))
+                .collect()
         } else {
             let known = self.config_types.iter().filter_map(|config_type| {
                 let provider = provider_for(providers, config_type);
                 if provider.is_none() {
-                    warn!(config_type, "no provider supports this config type; it is ignored");
+                    warn!(
+                        config_type,
+                        "no provider supports this config type; it is ignored"
+                    );
                 }
                 Some((config_type.clone(), Arc::clone(provider?)))
             });
@@ -136,7 +140,9 @@ impl Wish {
     }
 
     fn fits(&self, provider: &dyn Provider) -> bool {
-        self.intents.iter().all(|intent| provider.intents().contains(&intent.as_str()))
+        self.intents
+            .iter()
+            .all(|intent| provider.intents().contains(&intent.as_str()))
     }
 }
 
@@ -159,7 +165,10 @@ fn exported_interfaces(properties: &Properties) -> Result<Vec<String>, ExportErr
     match asked.as_slice() {
         [] => Err(ExportError::NotMarked),
         ["*"] => Ok(available),
-        names => match names.iter().find(|name| !available.iter().any(|a| a == *name)) {
+        names => match names
+            .iter()
+            .find(|name| !available.iter().any(|a| a == *name))
+        {
             Some(name) => Err(ExportError::NoSuchInterface {
                 name: (*name).to_owned(),
                 available,
@@ -264,9 +273,9 @@ impl RemoteServiceAdmin {
         let wish = Wish::read(&properties)?;
         check_properties(&properties)?;
         let names: Vec<&str> = wish.interfaces.iter().map(String::as_str).collect();
-        let dispatch = service.dispatch(&names).ok_or(ExportError::NotExportable {
-            id: service.id(),
-        })?;
+        let dispatch = service
+            .dispatch(&names)
+            .ok_or(ExportError::NotExportable { id: service.id() })?;
         let providers = self.0.providers.read().clone();
         let chosen = match wish.choose(&providers) {
             Ok(chosen) => chosen,
@@ -385,7 +394,9 @@ impl RemoteServiceAdmin {
         let mut service = properties.clone();
         service.retain(|name, _| !properties::same_name(name, osgi::SERVICE_IMPORTED));
         let framework = self.0.framework.as_str();
-        Ok(EndpointDescription::from_service(&service, framework, &overlay)?)
+        Ok(EndpointDescription::from_service(
+            &service, framework, &overlay,
+        )?)
     }
 }
 
@@ -397,7 +408,9 @@ impl State {
 
 /// Milliseconds since 1970; 0 for a clock before that.
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -467,7 +480,9 @@ impl ExportRegistration {
             *description = Arc::clone(&after);
         }
         drop(inner);
-        admin.0.tell(AdminEventKind::ExportUpdate, Some(&after), None);
+        admin
+            .0
+            .tell(AdminEventKind::ExportUpdate, Some(&after), None);
         Ok(after)
     }
 
@@ -490,8 +505,15 @@ impl ExportRegistration {
             return None;
         };
         if let Some(admin) = self.admin.upgrade() {
-            admin.exports.lock().retain(|other| !Arc::ptr_eq(other, &self.state));
-            admin.tell(AdminEventKind::ExportUnregistration, Some(&description), None);
+            admin
+                .exports
+                .lock()
+                .retain(|other| !Arc::ptr_eq(other, &self.state));
+            admin.tell(
+                AdminEventKind::ExportUnregistration,
+                Some(&description),
+                None,
+            );
         }
         Some(endpoint)
     }

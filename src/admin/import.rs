@@ -81,10 +81,13 @@ impl RemoteServiceAdmin {
 
     fn importer(&self, description: &EndpointDescription) -> Option<(String, Arc<dyn Provider>)> {
         let providers = self.0.providers.read();
-        let found = description.config_types().into_iter().find_map(|config_type| {
-            let provider = provider_for(&providers, config_type)?;
-            Some((config_type.to_owned(), Arc::clone(provider)))
-        });
+        let found = description
+            .config_types()
+            .into_iter()
+            .find_map(|config_type| {
+                let provider = provider_for(&providers, config_type)?;
+                Some((config_type.to_owned(), Arc::clone(provider)))
+            });
         let Some((config_type, provider)) = found else {
             debug!(endpoint = %description, config_types = ?description.config_types(),
                 "no provider supports the endpoint's config types; it is not imported");
@@ -123,9 +126,10 @@ impl RemoteServiceAdmin {
 
 /// Rule I04: what the endpoint says, and the config type in use.
 fn proxy_properties(description: &EndpointDescription, config_type: &str) -> Properties {
-    description
-        .proxy_properties()
-        .with(osgi::SERVICE_IMPORTED_CONFIGS, Value::array_of([config_type]))
+    description.proxy_properties().with(
+        osgi::SERVICE_IMPORTED_CONFIGS,
+        Value::array_of([config_type]),
+    )
 }
 
 /// An import, in the hands of who asked for it. Dropping it closes it.
@@ -209,8 +213,15 @@ impl ImportRegistration {
         proxy.unregister();
         endpoint.close();
         if let Some(admin) = self.admin.upgrade() {
-            admin.imports.lock().retain(|other| !Arc::ptr_eq(other, &self.state));
-            admin.tell(AdminEventKind::ImportUnregistration, Some(&description), None);
+            admin
+                .imports
+                .lock()
+                .retain(|other| !Arc::ptr_eq(other, &self.state));
+            admin.tell(
+                AdminEventKind::ImportUnregistration,
+                Some(&description),
+                None,
+            );
         }
     }
 }

@@ -112,14 +112,20 @@ impl RemoteServiceAdmin {
     /// registration (rule I06).
     pub fn exported(&self) -> Vec<Arc<EndpointDescription>> {
         let exports = self.0.exports.lock();
-        exports.iter().filter_map(|state| state.description()).collect()
+        exports
+            .iter()
+            .filter_map(|state| state.description())
+            .collect()
     }
 
     /// What is imported now: one description for each open, valid
     /// registration (rule I06).
     pub fn imported(&self) -> Vec<Arc<EndpointDescription>> {
         let imports = self.0.imports.lock();
-        imports.iter().filter_map(|state| state.description()).collect()
+        imports
+            .iter()
+            .filter_map(|state| state.description())
+            .collect()
     }
 
     /// Events of this admin from now on, in order.

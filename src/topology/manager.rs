@@ -109,7 +109,10 @@ impl Manager {
             ServiceEventKind::Registered | ServiceEventKind::Modified => Some(event.properties),
             ServiceEventKind::ModifiedEndMatch | ServiceEventKind::Unregistering => None,
         };
-        let actual = self.exports.get(&id).map(|export| Arc::clone(&export.properties));
+        let actual = self
+            .exports
+            .get(&id)
+            .map(|export| Arc::clone(&export.properties));
         match (plan::export(wanted.as_deref(), actual.as_deref()), wanted) {
             (Step::Keep, _) => {}
             (Step::Close, _) => self.unexport(id),
@@ -127,7 +130,10 @@ impl Manager {
 
     async fn export(&mut self, reference: &ServiceReference, properties: Arc<Properties>) {
         let id = reference.id();
-        let exported = self.admin.export_service(reference, &Properties::new()).await;
+        let exported = self
+            .admin
+            .export_service(reference, &Properties::new())
+            .await;
         let (registrations, error) = match exported {
             Ok(registrations) if registrations.is_empty() => {
                 (registrations, Some(TopologyError::NoProvider))
@@ -202,13 +208,17 @@ impl Manager {
         };
         self.status.remove(&id);
         // Withdrawn first, so that as few callers as can be meet a closed door.
-        for description in export.registrations.iter().filter_map(ExportRegistration::description) {
+        for description in export
+            .registrations
+            .iter()
+            .filter_map(ExportRegistration::description)
+        {
             for discovery in &self.discoveries {
                 let endpoint = description.id().clone();
                 let receipt = discovery.withdraw(&endpoint);
-                self.beside.push(Box::pin(async move {
-                    Done::Withdrawn(endpoint, receipt.await)
-                }));
+                self.beside.push(Box::pin(
+                    async move { Done::Withdrawn(endpoint, receipt.await) },
+                ));
             }
         }
         self.beside.push(Box::pin(async move {
@@ -249,7 +259,10 @@ impl Manager {
         let Some(export) = self.exports.get(&id) else {
             return;
         };
-        let descriptions = export.registrations.iter().filter_map(ExportRegistration::description);
+        let descriptions = export
+            .registrations
+            .iter()
+            .filter_map(ExportRegistration::description);
         let endpoints: Vec<_> = descriptions.collect();
         let announced = |endpoint: &&Arc<EndpointDescription>| {
             self.discoveries.is_empty() || export.announced.contains(endpoint.id())
@@ -281,7 +294,10 @@ impl Manager {
         if wanted.is_none() {
             self.known.remove(&id);
         }
-        let actual = self.imports.get(&id).and_then(ImportRegistration::description);
+        let actual = self
+            .imports
+            .get(&id)
+            .and_then(ImportRegistration::description);
         match (plan::import(wanted.as_deref(), actual.as_deref()), wanted) {
             (Step::Keep, _) => {}
             (Step::Close, _) | (_, None) => self.unimport(&id),

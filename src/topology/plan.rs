@@ -58,7 +58,9 @@ fn same_export(a: &Properties, b: &Properties) -> bool {
     let shapes = |name: &str| {
         properties::name_starts_with(name, osgi::SERVICE_EXPORTED_PREFIX)
             || properties::same_name(name, osgi::SERVICE_INTENTS)
-            || config_types.iter().any(|c| properties::name_starts_with(name, &format!("{c}.")))
+            || config_types
+                .iter()
+                .any(|c| properties::name_starts_with(name, &format!("{c}.")))
     };
     let shaping = |properties: &Properties| -> Properties {
         let entries = properties.iter().filter(|(name, _)| shapes(name));
@@ -102,8 +104,10 @@ mod tests {
 
     #[test]
     fn a_change_of_what_makes_the_endpoint_replaces_it() {
-        let marked = || props! {
-            "service.exported.interfaces" => "*", "service.exported.configs" => "c",
+        let marked = || {
+            props! {
+                "service.exported.interfaces" => "*", "service.exported.configs" => "c",
+            }
         };
         for (name, value) in [
             ("service.exported.interfaces", "a.A"),
@@ -113,7 +117,11 @@ mod tests {
             ("c.port", "80"),
         ] {
             let changed = marked().with(name, value);
-            assert_eq!(export(Some(&changed), Some(&marked())), Step::Replace, "{name}");
+            assert_eq!(
+                export(Some(&changed), Some(&marked())),
+                Step::Replace,
+                "{name}"
+            );
         }
         let other = marked().with("cport", "80");
         assert_eq!(export(Some(&other), Some(&marked())), Step::Update);

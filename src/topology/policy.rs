@@ -80,7 +80,10 @@ mod tests {
         };
         assert!(policy.imports(&endpoint(props! {}), &own));
         assert!(policy.imports(&endpoint(props! { "endpoint.framework.uuid" => "x" }), &own));
-        assert!(!policy.imports(&endpoint(props! { "endpoint.framework.uuid" => "own" }), &own));
+        assert!(!policy.imports(
+            &endpoint(props! { "endpoint.framework.uuid" => "own" }),
+            &own
+        ));
         let narrow = Policy {
             import: vec![Filter::parse("(ecf.endpoint.id.ns=other)").unwrap()],
             ..Policy::default()

@@ -1,4 +1,5 @@
 //! OSGi Remote Services for Rust.
 
+pub mod distribution;
 pub mod interface;
 pub mod properties;

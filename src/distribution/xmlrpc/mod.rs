@@ -4,4 +4,15 @@
 //! A service has a number (`ecf.rsvc.id`), and a method's name on the wire is
 //! `<number>.<name>`. Many services share one server and one URL.
 
+pub mod address;
+mod client;
 pub mod codec;
+mod faults;
+mod server;
+
+pub use self::client::{Client, ClientConfig, ClientError, XmlRpcInvoker};
+pub use self::faults::code as fault_code;
+pub use self::server::{Registration, Server, ServerConfig, ServerError};
+
+/// What stands between the service's number and the method's name.
+const DOT: char = '.';

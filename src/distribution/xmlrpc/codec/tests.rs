@@ -480,10 +480,10 @@ impl FromParts for dxr::Value {
 #[test]
 fn dxr_reads_what_is_written() {
     let (data, value) = common();
-    let call = write_request("1.a", &[data.clone()], 9).unwrap();
+    let call = write_request("1.a", std::slice::from_ref(&data), 9).unwrap();
     let read = dxr::MethodCall::from_xml(&call).unwrap();
     assert_eq!(read.name, "1.a");
-    assert_eq!(read.params, [value.clone()]);
+    assert_eq!(read.params, std::slice::from_ref(&value));
     let response = write_response(&data, 9).unwrap();
     assert_eq!(
         dxr::MethodResponse::from_xml(&response).unwrap().value,
@@ -504,7 +504,7 @@ fn what_dxr_writes_is_read() {
     for document in [call.to_xml().unwrap(), call.to_xml_pretty().unwrap()] {
         let read = read_request(document.as_bytes(), 9).unwrap();
         assert_eq!(read.method, "1.a");
-        assert_eq!(read.params, [data.clone()], "{document}");
+        assert_eq!(read.params, std::slice::from_ref(&data), "{document}");
     }
     let response = dxr::MethodResponse { value }.to_xml().unwrap();
     assert_eq!(

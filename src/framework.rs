@@ -83,6 +83,8 @@ pub struct FrameworkBuilder {
     etcd: Option<String>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc: Option<String>,
+    #[cfg(feature = "xmlrpc")]
+    xmlrpc_config: Option<XmlRpcConfig>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
     policy: Policy,
@@ -97,6 +99,8 @@ impl FrameworkBuilder {
             etcd: None,
             #[cfg(feature = "xmlrpc")]
             xmlrpc: None,
+            #[cfg(feature = "xmlrpc")]
+            xmlrpc_config: None,
             framework_id: None,
             providers: Vec::new(),
             policy: Policy::default(),
@@ -118,6 +122,14 @@ impl FrameworkBuilder {
     #[cfg(feature = "xmlrpc")]
     pub fn xmlrpc(mut self, address: impl Into<String>) -> Self {
         self.xmlrpc = Some(address.into());
+        self
+    }
+
+    /// All settings of XML-RPC, with its limits, instead of those that the
+    /// properties give.
+    #[cfg(feature = "xmlrpc")]
+    pub fn xmlrpc_config(mut self, config: XmlRpcConfig) -> Self {
+        self.xmlrpc_config = Some(config);
         self
     }
 
@@ -206,7 +218,10 @@ impl FrameworkBuilder {
         }
         #[cfg(feature = "xmlrpc")]
         {
-            let mut config = XmlRpcConfig::from_properties(&self.properties)?;
+            let mut config = match self.xmlrpc_config.take() {
+                Some(config) => config,
+                None => XmlRpcConfig::from_properties(&self.properties)?,
+            };
             if let Some(address) = &self.xmlrpc {
                 config = config.listen(address)?;
             }

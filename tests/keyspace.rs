@@ -434,12 +434,11 @@ async fn a_killed_etcd_that_comes_back_finds_the_keys_unchanged_and_the_watcher_
         assert_eq!(etcd.get(&format!("{ROOT}/a")).await.unwrap().version, 1);
         assert_eq!(etcd.leases().await.len(), 1);
         recorder.agrees_with(&etcd).await;
+        watcher.close().await.unwrap();
         let view = recorder.view();
         assert_eq!(view.deletes, [""; 0]);
         assert_eq!(view.puts, 3);
         assert_eq!(view.histories_lost, 0);
-        drop(view);
-        watcher.close().await.unwrap();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A session: one lease, one session key, and the keys below it that somebody wants.
 
+mod event;
 mod machine;
 #[cfg(test)]
 mod simulation;
@@ -408,5 +409,83 @@ impl Session {
                 cause: Cause::new(format!("the session's task failed: {error}")),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn options() -> ConnectOptions {
+        // Nobody listens on this port; time is paused, so that no pause is real.
+        ConnectOptions::parse("127.0.0.1:1").unwrap()
+    }
+
+    fn config() -> SessionConfig {
+        SessionConfig::new("top/s", "s")
+    }
+
+    #[test]
+    fn a_time_to_live_below_a_second_or_not_whole_is_refused() {
+        for ttl in [Duration::ZERO, Duration::from_millis(1500)] {
+            let error = config().ttl(ttl).check().unwrap_err();
+            assert!(error.to_string().contains("whole seconds"), "{error}");
+        }
+        config().ttl(Duration::from_secs(1)).check().unwrap();
+    }
+
+    #[test]
+    fn the_other_intervals_follow_the_time_to_live() {
+        let config = config().ttl(Duration::from_secs(12));
+        assert_eq!(config.renew_interval, Duration::from_secs(4));
+        assert_eq!(config.audit_interval, Duration::from_secs(12));
+        assert_eq!(config.key, "top/s");
+    }
+
+    #[test]
+    fn a_renewal_that_leaves_no_second_chance_is_refused() {
+        let mut config = config();
+        config.renew_interval = Duration::from_secs(16);
+        assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn a_session_key_that_is_too_large_is_refused_when_the_session_is_opened() {
+        let config = SessionConfig::new("top/s", vec![0; 1_500_000]);
+        assert!(matches!(config.check(), Err(Error::TooLarge { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_without_a_connection_ends_and_tells_those_who_wait() {
+        let session = Session::open(options(), config()).unwrap();
+        let put = session.put("top/s/a", "1");
+        session.close(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(put.await, Err(Error::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_the_handle_ends_the_task_and_tells_those_who_wait() {
+        let session = Session::open(options(), config()).unwrap();
+        let put = session.put("top/s/a", "1");
+        let mut status = session.status();
+        drop(session);
+        assert_eq!(put.await, Err(Error::Closed));
+        while status.changed().await.is_ok() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_cannot_connect_goes_on_trying_and_rotates() {
+        let options = ConnectOptions::parse("127.0.0.1:1,127.0.0.1:2").unwrap();
+        let session = Session::open(options, config()).unwrap();
+        let mut status = session.status();
+        let mut tried = std::collections::BTreeSet::new();
+        while tried.len() < 2 || status.borrow().counts.dials < 10 {
+            status.changed().await.unwrap();
+            if let Some(Error::Connect { endpoint, .. }) = &status.borrow().last_error {
+                tried.insert(endpoint.port());
+            }
+        }
+        assert_eq!(tried.into_iter().collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::machine::{Action, Answer, Batch, CallId, Event, Guard, SessionMachine, Wish};
+use super::event::{Action, Answer, Batch, CallId, Event, Guard, Wish};
+use super::machine::SessionMachine;
 use super::{SessionConfig, SessionPhase};
 use crate::keyspace::connect::{Failure, FailureKind, Header};
 use crate::keyspace::range::{Entry, Page, PageRequest};
@@ -264,12 +265,10 @@ impl World {
             }
             6..7 => self.etcd = Etcd::default(),
             7..9 => self.now += TTL * 2,
-            9..20 => {
-                if !self.late.is_empty() {
-                    let batch = self.late.remove(0);
-                    // Nobody hears the answer.
-                    let _ = self.etcd.write(batch);
-                }
+            9..20 if !self.late.is_empty() => {
+                let batch = self.late.remove(0);
+                // Nobody hears the answer.
+                let _ = self.etcd.write(batch);
             }
             _ => {}
         }

@@ -17,9 +17,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::machine::{
-    Action, Answer, Batch, CallId, Event, Guard, SessionMachine, Step, Trouble, Wish,
-};
+use super::event::{Action, Answer, Batch, CallId, Event, Guard, Step, Trouble, Wish};
+use super::machine::SessionMachine;
 use super::wanted::WaiterId;
 use super::{Committed, Registered, SessionConfig, SessionStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};

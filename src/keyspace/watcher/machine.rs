@@ -670,5 +670,4 @@ fn change(entry: Entry) -> Change {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

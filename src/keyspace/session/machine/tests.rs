@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::SessionConfig;
+use super::super::event::Wish;
+use super::super::wanted::{Settled, WaiterId};
 use super::*;
+use crate::keyspace::range::PageRequest;
 
 const ROOT: &str = "top/s";
 const SECOND: Duration = Duration::from_secs(1);

@@ -175,6 +175,7 @@ async fn a_call_that_the_client_gives_up_is_dropped_on_the_server() {
         matches!(&error, Err(CallError::Timeout { timeout, .. }) if timeout.as_millis() == 200),
         "{error:?}"
     );
+    pair.service.begun.next().await;
     pair.service.dropped.next().await;
 
     pair.invoker.set_timeout(None);

@@ -83,7 +83,7 @@ async fn we_call_python_with_all_types_and_read_its_faults() {
     let mut lines = BufReader::new(python.stdout.take().unwrap()).lines();
     let port = soon(lines.next_line()).await.unwrap().unwrap();
     let client = Client::new(ClientConfig::default());
-    let url = format!("http://127.0.0.1:{port}/xml-rpc");
+    let url = format!("http://127.0.0.1:{port}/RPC2");
     // Python's server closes each connection, as HTTP/1.0 has it.
     let invoker = client.invoker(&url, 7, None, "e-7").unwrap();
 

@@ -16,7 +16,11 @@ fn named(reference: &ServiceReference) -> String {
     let properties = reference.properties();
     let text = |name| properties.get_str(name).unwrap_or("?").to_owned();
     let interfaces = reference.interfaces().join(" ");
-    format!("{interfaces} [{}] at {}", text(osgi::ENDPOINT_ID), text(ecf::ENDPOINT_ID))
+    format!(
+        "{interfaces} [{}] at {}",
+        text(osgi::ENDPOINT_ID),
+        text(ecf::ENDPOINT_ID)
+    )
 }
 
 #[tokio::main]

@@ -19,7 +19,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stopped = hello::stopped()?;
 
     let framework = options.framework().start().await?;
-    let properties = options.service_properties().with(osgi::BASIC_TIMEOUT, "60000");
+    let properties = options
+        .service_properties()
+        .with(osgi::BASIC_TIMEOUT, "60000");
     let export = framework.export::<dyn Hello>(Arc::new(HelloImpl), properties)?;
     for endpoint in export.announced().await? {
         say(&format!("exported {endpoint}"));

@@ -26,7 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "(&(service.imported=*)(endpoint.framework.uuid={}))",
         host.id()
     );
-    let hello = guest.wait_for::<dyn Hello>(&mine, Duration::from_secs(10)).await?;
+    let hello = guest
+        .wait_for::<dyn Hello>(&mine, Duration::from_secs(10))
+        .await?;
     say("imported");
     hello::call_all(hello.as_ref()).await?;
 

@@ -28,7 +28,9 @@ pub trait Hello {
 pub struct HelloImpl;
 
 fn howdy(method: &str, kind: &str, name: &str, message: &str) -> String {
-    say(&format!("Rust.{method} called by: {name} with message: '{message}'"));
+    say(&format!(
+        "Rust.{method} called by: {name} with message: '{message}'"
+    ));
     format!("Rust{kind} says: Howdy {name} that's a nice runtime you got there")
 }
 
@@ -52,9 +54,13 @@ pub async fn call_all(hello: &dyn Hello) -> Result<(), CallError> {
     let message = || "Hello Impl".to_owned();
     let answer = hello.say_hello("ConsumerSync".into(), message()).await?;
     say(&format!("answer sync: {answer}"));
-    let answer = hello.say_hello_async("ConsumerAsync".into(), message()).await?;
+    let answer = hello
+        .say_hello_async("ConsumerAsync".into(), message())
+        .await?;
     say(&format!("answer async: {answer}"));
-    let answer = hello.say_hello_promise("ConsumerPromise".into(), message()).await?;
+    let answer = hello
+        .say_hello_promise("ConsumerPromise".into(), message())
+        .await?;
     say(&format!("answer promise: {answer}"));
     Ok(())
 }
@@ -77,7 +83,9 @@ pub struct Options {
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("there is no '=': write NAME=VALUE")?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("there is no '=': write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

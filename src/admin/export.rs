@@ -81,6 +81,9 @@ struct Wish {
     intents: Vec<String>,
 }
 
+/// A config type to export with, and the provider that does.
+type Choice = (String, Arc<dyn Provider>);
+
 impl Wish {
     fn read(properties: &Properties) -> Result<Self, ExportError> {
         Ok(Self {
@@ -95,11 +98,8 @@ impl Wish {
     /// # Errors
     ///
     /// If there is none, with the reason.
-    fn choose(
-        &self,
-        providers: &[Arc<dyn Provider>],
-    ) -> Result<Vec<(String, Arc<dyn Provider>)>, ExportError> {
-        let chosen: Vec<_> = if self.config_types.is_empty() {
+    fn choose(&self, providers: &[Arc<dyn Provider>]) -> Result<Vec<Choice>, ExportError> {
+        let chosen: Vec<Choice> = if self.config_types.is_empty() {
             let default = providers.iter().find(|p| self.fits(p.as_ref()));
             let default = default.or(providers.first());
             let first = default.and_then(|p| Some((*p.config_types().first()?, p)));

@@ -123,3 +123,8 @@ pub use async_trait::async_trait;
 ///
 /// What follows is the reference of the attribute.
 pub use osgi_remote_macros::remote_service;
+
+/// The README's program is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
-use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery};
+use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
@@ -334,6 +334,16 @@ impl Framework {
     /// Discovery through etcd, if it is configured.
     pub fn etcd(&self) -> Option<&EtcdDiscovery> {
         self.etcd.as_deref()
+    }
+
+    /// How discovery stands now; `None` without discovery.
+    pub fn health(&self) -> Option<Health> {
+        self.etcd().map(EtcdDiscovery::health)
+    }
+
+    /// How discovery stands, as it changes; `None` without discovery.
+    pub fn health_updates(&self) -> Option<HealthUpdates> {
+        self.etcd().map(EtcdDiscovery::health_updates)
     }
 
     /// How the exports stand, by `service.id`.

@@ -79,6 +79,7 @@ pub mod filter;
 pub mod framework;
 pub mod interface;
 pub mod keyspace;
+pub mod meters;
 pub mod names;
 pub mod properties;
 pub mod services;

@@ -1,7 +1,9 @@
 //! The settings of discovery through etcd, by iPOPO's and ECF's names.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guard::Guard;
 use crate::keyspace::{self, ConnectOptions};
 use crate::names::{NameError, SessionId, TopKey};
 use crate::properties::{self, Properties, Value};
@@ -65,6 +67,8 @@ pub enum ConfigError {
 /// | `etcd.call_timeout` | - | 3 (seconds) |
 /// | `etcd.disconnect_timeout` | - | 5 (seconds) |
 /// | `etcd.hostip` | - | `127.0.0.1` |
+/// | `etcd.guard` | - | `true` (see [`Guard`]) |
+/// | `etcd.last_known` | - | none (a path, see [`EtcdConfig::last_known`]) |
 /// | - | `.disabled` | `false` |
 /// | `etcd.grpc_credentials` | `.protocol`, `.usePlaintext` | plaintext; TLS is refused as yet |
 ///
@@ -86,6 +90,12 @@ pub struct EtcdConfig {
     pub disconnect_timeout: Duration,
     /// The host written into `location`, which ECF shows.
     pub host_ip: String,
+    /// When endpoints of sessions that vanished are kept for a while; `None`
+    /// for never. Default: [`Guard::for_ttl`].
+    pub guard: Option<Guard>,
+    /// A file in which the endpoints of others are kept, so that a later run
+    /// can begin with them while etcd is down. Default: none.
+    pub last_known: Option<PathBuf>,
 }
 
 /// One setting: iPOPO's name for it, and ECF's.
@@ -109,9 +119,11 @@ const KEEPALIVE: Setting = Setting(
 const CALL_TIMEOUT: Setting = Setting(Some("etcd.call_timeout"), None);
 const DISCONNECT: Setting = Setting(Some("etcd.disconnect_timeout"), None);
 const HOST_IP: Setting = Setting(Some("etcd.hostip"), None);
+const GUARD: Setting = Setting(Some("etcd.guard"), None);
+const LAST_KNOWN: Setting = Setting(Some("etcd.last_known"), None);
 const DISABLED: Setting = Setting(None, Some("ecf.discovery.etcd3.disabled"));
 
-const ALL: [Setting; 13] = [
+const ALL: [Setting; 15] = [
     HOSTNAME,
     PORT,
     PROTOCOL,
@@ -125,6 +137,8 @@ const ALL: [Setting; 13] = [
     DISCONNECT,
     HOST_IP,
     DISABLED,
+    GUARD,
+    LAST_KNOWN,
 ];
 
 const PREFIXES: [&str; 2] = ["etcd.", "ecf.discovery.etcd3."];
@@ -216,6 +230,8 @@ impl EtcdConfig {
             keepalive_interval: None,
             disconnect_timeout: Duration::from_secs(5),
             host_ip: "127.0.0.1".to_owned(),
+            guard: Some(Guard::for_ttl(Duration::from_secs(30))),
+            last_known: None,
         })
     }
 
@@ -257,6 +273,13 @@ impl EtcdConfig {
         }
         if let Some(ttl) = reader.seconds(&TTL)? {
             config.lease_ttl = ttl;
+            config.guard = Some(Guard::for_ttl(ttl));
+        }
+        if reader.flag(&GUARD)? == Some(false) {
+            config.guard = None;
+        }
+        if let Some((_, path)) = reader.get(&LAST_KNOWN)? {
+            config.last_known = Some(path.to_string().into());
         }
         config.keepalive_interval = reader.seconds(&KEEPALIVE)?;
         if let Some(timeout) = reader.seconds(&CALL_TIMEOUT)? {

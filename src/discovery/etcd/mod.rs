@@ -9,19 +9,29 @@
 //! its own.
 
 mod config;
+mod guard;
+mod health;
 mod keys;
+mod memory;
 mod view;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info, warn};
 
 pub use config::{ConfigError, EtcdConfig};
-pub use view::Rejected;
+pub use guard::Guard;
+pub use health::{Counts, Health, HealthUpdates};
+pub use view::{Rejected, Suspect, ViewStatus};
+
+use memory::Memory;
+use view::View;
 
 use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};
 use crate::endpoint::EndpointDescription;
@@ -35,40 +45,59 @@ pub struct EtcdDiscovery {
     session: Session,
     watcher: Watcher,
     feed: EndpointFeed,
-    rejected: Arc<Mutex<Rejected>>,
+    view: View,
+    memory: Option<Memory>,
+    /// What goes on beside the session and the watcher.
+    tasks: Mutex<JoinSet<()>>,
+    /// Own endpoints that are announced.
+    advertised: Mutex<HashSet<EndpointId>>,
 }
 
 impl EtcdDiscovery {
     /// Starts the session and the watcher, and returns at once. They find
     /// etcd when it is there, and go on until [`EtcdDiscovery::close`].
     ///
+    /// Reads [`EtcdConfig::last_known`], if it is set.
+    ///
     /// # Errors
     ///
     /// If a setting cannot be used.
     pub fn start(config: EtcdConfig) -> Result<Self, keyspace::Error> {
-        let key = keys::session(&config.top_key, &config.session_id);
-        let mut session = SessionConfig::new(key, config.session_id.to_string());
+        let (top, own) = (config.top_key.clone(), config.session_id.clone());
+        let feed = EndpointFeed::new();
+        let view = View::new(top.clone(), own.clone(), feed.clone(), config.guard.clone());
+        let memory = config
+            .last_known
+            .clone()
+            .map(|path| Memory::new(path, top.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(view.clone().end_suspects());
+        if let Some(memory) = &memory {
+            match memory.load() {
+                Ok(known) => view.remember(known),
+                Err(error) => warn!(%error, "beginning with nothing"),
+            }
+            tasks.spawn(memory.clone().keep(view.clone()));
+        }
+
+        let mut session = SessionConfig::new(keys::session(&top, &own), own.to_string());
         session = session.ttl(config.lease_ttl);
         if let Some(interval) = config.keepalive_interval {
             session.renew_interval = interval;
         }
         let session = Session::open(config.connect.clone(), session)?;
-        let (feed, rejected) = (EndpointFeed::new(), Arc::default());
-        let view = view::View::new(
-            config.top_key.clone(),
-            config.session_id.clone(),
-            feed.clone(),
-            Arc::clone(&rejected),
-        );
-        let range = keys::range(&config.top_key);
+        let range = keys::range(&top);
         let range = WatchConfig::range(range.start, range.end);
-        let watcher = Watcher::open(config.connect.clone(), range, view)?;
+        let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
         Ok(Self {
             config,
             session,
             watcher,
             feed,
-            rejected,
+            view,
+            memory,
+            tasks: Mutex::new(tasks),
+            advertised: Mutex::default(),
         })
     }
 
@@ -122,23 +151,68 @@ impl EtcdDiscovery {
     }
 
     /// Keys in range that are no endpoints, with the reason.
-    pub fn rejected(&self) -> Rejected {
-        self.rejected.lock().clone()
+    pub fn rejected(&self) -> Arc<Rejected> {
+        Arc::clone(&self.view.status().borrow().rejected)
     }
 
-    /// Takes all own endpoints back by revoking the lease, and ends the
+    /// How discovery stands now.
+    pub fn health(&self) -> Health {
+        self.health_updates().current()
+    }
+
+    /// How discovery stands, as it changes.
+    pub fn health_updates(&self) -> HealthUpdates {
+        HealthUpdates::new(
+            self.config.session_id.clone(),
+            self.session.status(),
+            self.watcher.status(),
+            self.view.status(),
+        )
+    }
+
+    /// Takes all own endpoints back, revokes the lease, and ends the
     /// listeners' feeds. When it returns no task is left. Closing twice does
     /// nothing.
+    ///
+    /// The endpoints go before the lease, as far as etcd answers: so peers can
+    /// tell a goodbye from an accident.
     ///
     /// # Errors
     ///
     /// If the lease could not be revoked in time: the endpoints then go when
     /// it runs out.
     pub async fn close(&self) -> Result<(), keyspace::Error> {
-        let revoked = self.session.close(self.config.disconnect_timeout).await;
+        let deadline = Instant::now() + self.config.disconnect_timeout;
+        let goodbye = self.withdraw_all();
+        // Half of the time at most: the lease takes along what is left.
+        let patience = self.config.disconnect_timeout / 2;
+        if tokio::time::timeout(patience, goodbye).await.is_err() {
+            debug!("the endpoints could not be withdrawn one by one in time");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let revoked = self.session.close(left).await;
         let watched = self.watcher.close().await;
         self.feed.close();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+        if let Some(memory) = &self.memory {
+            memory.write(&self.view).await;
+        }
         revoked.and(watched)
+    }
+
+    /// Withdraws what is announced, if the session is in a state to do so.
+    async fn withdraw_all(&self) {
+        if self.session.status().borrow().phase != keyspace::SessionPhase::Held {
+            return;
+        }
+        let endpoints = std::mem::take(&mut *self.advertised.lock());
+        let withdrawn: Vec<_> = endpoints.iter().map(|id| self.withdraw(id)).collect();
+        for result in futures::future::join_all(withdrawn).await {
+            if let Err(error) = result {
+                debug!(%error, "left to the end of the lease");
+            }
+        }
     }
 }
 
@@ -149,11 +223,14 @@ impl Advertiser for EtcdDiscovery {
         let value = service_info::encode(&info, &config.host_ip)?;
         let key = keys::endpoint(&config.top_key, &config.session_id, endpoint.id())
             .map_err(EncodeError::from)?;
-        Ok(receipt(endpoint.id(), self.session.put(key, value)))
+        let commit = self.session.put(key, value);
+        self.advertised.lock().insert(endpoint.id().clone());
+        Ok(receipt(endpoint.id(), commit))
     }
 
     fn withdraw(&self, endpoint: &EndpointId) -> Receipt {
         let config = &self.config;
+        self.advertised.lock().remove(endpoint);
         match keys::endpoint(&config.top_key, &config.session_id, endpoint) {
             Ok(key) => receipt(endpoint, self.session.delete(key)),
             // An id that cannot be announced never was.

@@ -10,10 +10,27 @@ use crate::properties::{Array, Properties, ScalarType, Value};
 pub(super) fn describe<'a>(
     properties: impl Iterator<Item = (&'a str, &'a Value)>,
 ) -> Option<String> {
-    let map: Map<String, Json> = properties
-        .map(|(name, value)| (name.to_owned(), tagged(value)))
-        .collect();
+    let map = object(properties);
     (!map.is_empty()).then(|| Json::Object(map).to_string())
+}
+
+/// All properties with their exact types.
+pub(crate) fn to_json(properties: &Properties) -> Json {
+    Json::Object(object(properties.iter()))
+}
+
+/// Reads what [`to_json`] wrote; `None` if it is something else.
+pub(crate) fn from_json(json: &Json) -> Option<Properties> {
+    let entries = json.as_object()?.iter();
+    let entries = entries.map(|(name, tagged)| Some((name.as_str(), untagged(tagged, 0)?)));
+    let entries: Vec<_> = entries.collect::<Option<_>>()?;
+    Properties::from_entries(entries).ok()
+}
+
+fn object<'a>(properties: impl Iterator<Item = (&'a str, &'a Value)>) -> Map<String, Json> {
+    properties
+        .map(|(name, value)| (name.to_owned(), tagged(value)))
+        .collect()
 }
 
 /// Puts the exact values in the place of those that peers can read.

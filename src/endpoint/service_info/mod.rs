@@ -15,7 +15,7 @@
 
 mod decode;
 mod encode;
-mod exact;
+pub(crate) mod exact;
 mod json;
 
 #[cfg(test)]

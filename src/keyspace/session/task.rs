@@ -24,6 +24,7 @@ use super::{Committed, Registered, SessionConfig, SessionStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};
 use crate::keyspace::range::read_page;
 use crate::keyspace::{Cause, ConnectOptions, Endpoint, Error};
+use crate::meters;
 
 type Waiter = oneshot::Sender<Result<Committed, Error>>;
 
@@ -472,6 +473,7 @@ impl Task {
                 return false;
             }
             trace_transition(&self.config.key, status, &next);
+            meters::session(&status.counts, &next.counts);
             *status = next;
             true
         });

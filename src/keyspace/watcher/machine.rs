@@ -177,6 +177,10 @@ pub(crate) struct WatcherMachine {
     history_lost: bool,
     audit_at: Option<Instant>,
     synced: Option<i64>,
+    /// When the last listing was complete.
+    listed_at: Option<Instant>,
+    /// Since when nothing was heard that would have told of changes; None while the watch is live.
+    stale_since: Option<Instant>,
     counts: WatchCounts,
 }
 
@@ -211,6 +215,8 @@ impl WatcherMachine {
             history_lost: false,
             audit_at: None,
             synced: None,
+            listed_at: None,
+            stale_since: Some(now),
             counts: WatchCounts::default(),
         }
     }
@@ -262,6 +268,16 @@ impl WatcherMachine {
     /// The revision of the last complete listing.
     pub(crate) const fn synced(&self) -> Option<i64> {
         self.synced
+    }
+
+    /// When the last listing was complete.
+    pub(crate) const fn listed_at(&self) -> Option<Instant> {
+        self.listed_at
+    }
+
+    /// Since when changes may be missing; None while the watch is live.
+    pub(crate) const fn stale_since(&self) -> Option<Instant> {
+        self.stale_since
     }
 
     pub(crate) fn keys(&self) -> usize {
@@ -381,11 +397,13 @@ impl WatcherMachine {
 
     /// Gives the connection up, and tries the next endpoint after a pause.
     fn fail(&mut self, step: Step, failure: Failure, now: Instant, out: &mut Vec<Action>) {
-        if let State::Live { since, .. } = self.state
-            && now.saturating_duration_since(since) >= HEALTHY
-        {
-            self.backoff.reset();
+        if let State::Live { since, heard, .. } = self.state {
+            if now.saturating_duration_since(since) >= HEALTHY {
+                self.backoff.reset();
+            }
+            self.stale_since = Some(heard);
         }
+        self.stale_since.get_or_insert(now);
         self.counts.failures += 1;
         let endpoint = self.endpoint;
         self.endpoint = (self.endpoint + 1) % self.endpoints;
@@ -543,6 +561,7 @@ impl WatcherMachine {
         self.newest = revision;
         self.cursor = Some(revision);
         self.synced = Some(revision);
+        self.listed_at = Some(now);
         self.counts.lists += 1;
         out.push(Action::Synced(revision));
         self.resume(now, out);
@@ -594,6 +613,7 @@ impl WatcherMachine {
                 }
                 let call = *call;
                 self.counts.watches += 1;
+                self.stale_since = None;
                 self.state = State::Live {
                     call,
                     since: now,

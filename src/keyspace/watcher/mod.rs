@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ConnectOptions, Endpoint, Error};
@@ -203,6 +204,11 @@ pub struct WatchStatus {
     pub endpoint: Endpoint,
     /// The revision of the last complete listing. None before the first one.
     pub synced: Option<i64>,
+    /// When the last listing was complete. A listing also checks what the watch delivered.
+    pub listed_at: Option<Instant>,
+    /// Since when changes may be missing: the last sign of life of a watch that broke, or the
+    /// start. None while the watch is live.
+    pub stale_since: Option<Instant>,
     /// Keys in the range, as delivered.
     pub keys: usize,
     /// The last error, also when all is well again.

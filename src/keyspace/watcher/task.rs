@@ -18,6 +18,7 @@ use super::{Change, Sink, WatchConfig, WatchStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
 use crate::keyspace::range::read_page;
 use crate::keyspace::{ConnectOptions, Endpoint, Error};
+use crate::meters;
 
 pub(super) fn spawn(
     options: ConnectOptions,
@@ -36,6 +37,8 @@ pub(super) fn spawn(
         phase: machine.phase(),
         endpoint: options.endpoints[machine.endpoint()].clone(),
         synced: None,
+        listed_at: None,
+        stale_since: machine.stale_since().map(Instant::from_std),
         keys: 0,
         last_error: None,
         counts: machine.counts(),
@@ -281,7 +284,10 @@ impl Task {
                 status.phase = phase;
                 status.endpoint = self.endpoint(machine.endpoint());
                 status.synced = synced;
+                status.listed_at = machine.listed_at().map(Instant::from_std);
+                status.stale_since = machine.stale_since().map(Instant::from_std);
                 status.keys = keys;
+                meters::watcher(&status.counts, &counts);
                 status.counts = counts;
                 status.last_error.clone_from(&self.last_error);
             }

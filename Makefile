@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
 
-.PHONY: help setup setup-tests demo test lint
+.PHONY: help setup setup-tests demo test fuzz lint
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -19,6 +19,11 @@ demo: setup ## an exporter and a consumer find each other through etcd
 
 test: setup-tests ## all tests, against real etcd and real iPOPO
 	$(CARGO) test --workspace --all-features
+
+fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
+	@for target in service_info key filter; do \
+	    $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; \
+	done
 
 lint: setup ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check

@@ -11,7 +11,7 @@
 mod config;
 mod guard;
 mod health;
-mod keys;
+pub mod keys;
 mod memory;
 mod view;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
 use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
@@ -247,7 +247,16 @@ impl FrameworkBuilder {
             connecting: None,
         };
         match self.connect_timeout {
-            Some(timeout) => framework.connect(timeout, self.connected).await?,
+            Some(timeout) => {
+                if let Err(error) = framework.connect(timeout, self.connected).await {
+                    // A lease that was granted all the same goes now, not
+                    // when it runs out.
+                    if let Err(error) = framework.shutdown().await {
+                        debug!(%error, "what was begun did not end well either");
+                    }
+                    return Err(error);
+                }
+            }
             None => framework.connect_later(self.connected),
         }
         info!(framework = %framework.id, "framework started");

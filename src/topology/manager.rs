@@ -93,11 +93,6 @@ impl Manager {
                     Some(done) = self.beside.next() => self.done(done),
                     Some(event) = services.next() => self.service(event).await,
                     Some((source, change)) = endpoints.next() => self.endpoint(source, change),
-                    // All sources are gone: only a stop is left to wait for.
-                    else => {
-                        stop.cancelled().await;
-                        return self;
-                    }
                 }
             }
         }

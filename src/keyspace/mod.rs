@@ -20,6 +20,7 @@ mod backoff;
 mod connect;
 mod endpoint;
 mod error;
+mod meter;
 mod mirror;
 mod range;
 mod session;

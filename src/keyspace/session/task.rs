@@ -22,9 +22,9 @@ use super::machine::SessionMachine;
 use super::wanted::WaiterId;
 use super::{Committed, Registered, SessionConfig, SessionStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};
+use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{Cause, ConnectOptions, Endpoint, Error};
-use crate::meters;
 
 type Waiter = oneshot::Sender<Result<Committed, Error>>;
 
@@ -473,7 +473,7 @@ impl Task {
                 return false;
             }
             trace_transition(&self.config.key, status, &next);
-            meters::session(&status.counts, &next.counts);
+            meter::session(&status.counts, &next.counts);
             *status = next;
             true
         });

@@ -16,9 +16,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::machine::{Action, CallId, Event, Message, Step, Trouble, WatcherMachine};
 use super::{Change, Sink, WatchConfig, WatchStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
+use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{ConnectOptions, Endpoint, Error};
-use crate::meters;
 
 pub(super) fn spawn(
     options: ConnectOptions,
@@ -287,7 +287,7 @@ impl Task {
                 status.listed_at = machine.listed_at().map(Instant::from_std);
                 status.stale_since = machine.stale_since().map(Instant::from_std);
                 status.keys = keys;
-                meters::watcher(&status.counts, &counts);
+                meter::watcher(&status.counts, &counts);
                 status.counts = counts;
                 status.last_error.clone_from(&self.last_error);
             }

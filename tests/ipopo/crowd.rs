@@ -101,9 +101,10 @@ impl Member {
     }
 }
 
-#[tokio::test]
-async fn everyone_sees_all_the_others_once_and_never_himself() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+on_each_etcd!(everyone_sees_all_the_others_once_and_never_himself);
+
+async fn everyone_sees_all_the_others_once_and_never_himself(version: EtcdVersion) {
+    let etcd = Etcd::start(version).await;
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     // Some are there before the others come, and some come all at once.
     let first = Member::listening(&etcd).await;

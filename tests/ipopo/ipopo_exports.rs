@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osgi_remote::Framework;
-use osgi_remote::interface::{Call, CallError, Data, DateTime, Fault};
+use osgi_remote::interface::{Call, CallError, Data, DateTime, Fault, Interface};
 use osgi_remote::services::{ServiceReference, TrackedEvent, Tracker};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::{SOON, framework};
 const IMPORTED: &str = "(service.imported=*)";
 
 on_each_etcd!(
-    rust_imports_ipopos_sample_and_calls_all_its_methods,
+    rust_imports_ipopos_sample_calls_all_its_methods_and_sees_it_stop,
     rust_follows_a_service_of_ipopo_to_its_end,
     rust_sees_a_killed_ipopo_go_with_its_lease,
 );
@@ -29,13 +29,17 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 type Added<I> = (ServiceReference, Arc<I>);
 
-async fn next_added<I>(tracker: &mut Tracker<I>) -> Added<I>
-where
-    I: osgi_remote::interface::Interface + ?Sized,
-{
+async fn next_added<I: Interface + ?Sized>(tracker: &mut Tracker<I>) -> Added<I> {
     match soon("a service to be tracked", tracker.next()).await {
         Some(TrackedEvent::Added(reference, service)) => (reference, service),
         other => panic!("Added was expected, and not {other:?}"),
+    }
+}
+
+async fn next_removed<I: Interface + ?Sized>(tracker: &mut Tracker<I>) -> ServiceReference {
+    match soon("a removal", tracker.next()).await {
+        Some(TrackedEvent::Removed(reference)) => reference,
+        other => panic!("Removed was expected, and not {other:?}"),
     }
 }
 
@@ -43,12 +47,13 @@ fn imports(framework: &Framework, interface: &str) -> Vec<ServiceReference> {
     framework.registry().references(Some(interface), None)
 }
 
-async fn rust_imports_ipopos_sample_and_calls_all_its_methods(version: EtcdVersion) {
+async fn rust_imports_ipopos_sample_calls_all_its_methods_and_sees_it_stop(version: EtcdVersion) {
     let etcd = Etcd::start(version).await;
-    let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
+    let mut ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     ipopo.install_sample().await;
     let guest = framework(&etcd).await;
-    let hello = guest.wait_for::<dyn Hello>(IMPORTED, SOON).await.unwrap();
+    let mut tracker = guest.track::<dyn Hello>(IMPORTED).unwrap();
+    let (reference, hello) = next_added(&mut tracker).await;
 
     let says =
         |kind: &str| format!("Python{kind} says: Howdy Ada that's a nice runtime you got there");
@@ -60,18 +65,21 @@ async fn rust_imports_ipopos_sample_and_calls_all_its_methods(version: EtcdVersi
     let answer = hello.say_hello_promise(name(), message()).await;
     assert_eq!(answer.unwrap(), says("Promise"));
 
-    let found = imports(&guest, HELLO);
-    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(imports(&guest, HELLO), std::slice::from_ref(&reference));
     let exported = &ipopo.exports().await[0];
-    let properties = found[0].properties();
+    let properties = reference.properties();
     for name in ["endpoint.id", "ecf.endpoint.id", "endpoint.framework.uuid"] {
         let theirs = exported["properties"][name].as_str();
         assert_eq!(properties.get_str(name), theirs, "{name}");
     }
-    let invoker = found[0].invoker(HELLO).expect("the untyped door");
+    let invoker = reference.invoker(HELLO).expect("the untyped door");
     let call = Call::new("sayHello", vec!["Ada".into(), "hi".into()]);
     let answer = invoker.invoke(call).await;
     assert_eq!(answer.unwrap(), Data::String(says("Sync")));
+
+    ipopo.stop().await;
+    assert_eq!(next_removed(&mut tracker).await, reference);
+    assert_eq!(imports(&guest, HELLO), []);
     guest.shutdown().await.unwrap();
 }
 
@@ -143,15 +151,12 @@ async fn values_of_all_types_and_errors_cross_calls_to_ipopo() {
 
 async fn rust_follows_a_service_of_ipopo_to_its_end(version: EtcdVersion) {
     let etcd = Etcd::start(version).await;
-    let mut ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
+    let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let service = ipopo.register("types", json!({"colour": "red"})).await;
-    ipopo.install_sample().await;
     let guest = framework(&etcd).await;
     let mut tracker = guest.track::<dyn PythonTypes>(IMPORTED).unwrap();
-    let mut hellos = guest.track::<dyn Hello>(IMPORTED).unwrap();
     let (reference, types) = next_added(&mut tracker).await;
     assert_eq!(reference.properties().get_str("colour"), Some("red"));
-    let (hello, _) = next_added(&mut hellos).await;
 
     let changed = json!({"colour": "blue", "level": 3});
     ipopo.set_properties(service, changed).await;
@@ -175,30 +180,22 @@ async fn rust_follows_a_service_of_ipopo_to_its_end(version: EtcdVersion) {
         })
         .await;
     ipopo.unregister(service).await;
-    match soon("the removal", tracker.next()).await {
-        Some(TrackedEvent::Removed(gone)) => assert_eq!(gone, reference),
-        other => panic!("Removed was expected, and not {other:?}"),
-    }
+    let withdrawn = Instant::now();
+    assert_eq!(next_removed(&mut tracker).await, reference);
     let ended = soon("the call in flight to end", in_flight).await.unwrap();
     assert!(
         matches!(ended, Err(CallError::EndpointRemoved { .. })),
         "{ended:?}"
     );
+    // Long before iPOPO's server gives the call up, after 30 s.
+    let took = withdrawn.elapsed();
+    assert!(took < Duration::from_secs(10), "ended after {took:?}");
     assert_eq!(imports(&guest, TYPES), []);
     let late = types.nothing().await;
     assert!(
         matches!(late, Err(CallError::EndpointRemoved { .. })),
         "{late:?}"
     );
-
-    // The other service of the same process goes with its framework.
-    assert_eq!(imports(&guest, HELLO), [hello.clone()]);
-    ipopo.stop().await;
-    match soon("the removal", hellos.next()).await {
-        Some(TrackedEvent::Removed(gone)) => assert_eq!(gone, hello),
-        other => panic!("Removed was expected, and not {other:?}"),
-    }
-    assert_eq!(imports(&guest, HELLO), []);
     guest.shutdown().await.unwrap();
 }
 
@@ -217,10 +214,7 @@ async fn rust_sees_a_killed_ipopo_go_with_its_lease(version: EtcdVersion) {
 
     ipopo.kill9();
     let killed = Instant::now();
-    match soon("the removal", tracker.next()).await {
-        Some(TrackedEvent::Removed(gone)) => assert_eq!(gone, reference),
-        other => panic!("Removed was expected, and not {other:?}"),
-    }
+    assert_eq!(next_removed(&mut tracker).await, reference);
     let lived_on = killed.elapsed();
     // iPOPO is set to renew after a third of its TTL.
     let interval = Duration::from_secs(TTL.into()) / 3;

@@ -48,13 +48,14 @@ async fn an_export_is_two_keys_under_one_lease_and_nothing_is_left_of_it(version
 
     // A service that goes leaves the session behind, a framework nothing.
     drop(export);
-    eventually(SOON, "the endpoint's key to go", async || {
+    let rest = eventually(SOON, "the endpoint's key to go", async || {
         match etcd.get_prefix("").await {
-            rest if rest.len() == 1 => Ok(assert_eq!(rest[0], found[0])),
+            rest if rest.len() == 1 => Ok(rest),
             rest => Err(format!("{rest:?}")),
         }
     })
     .await;
+    assert_eq!(rest[0], found[0]);
     host.shutdown().await.unwrap();
     assert_eq!(etcd.get_prefix("").await, []);
     assert_eq!(etcd.leases().await, [0_i64; 0]);

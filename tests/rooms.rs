@@ -30,12 +30,7 @@ const ORDER: [&[&str]; 7] = [
 const ALONE: [&str; 1] = ["embedded"];
 
 /// What the root offers to all: macros.
-const ROOT: [&str; 4] = [
-    "props",
-    "remote_service",
-    "async_trait",
-    "osgi_remote_macros",
-];
+const ROOT: [&str; 3] = ["props", "remote_service", "async_trait"];
 
 fn floor(room: &str) -> Option<usize> {
     ORDER.iter().position(|rooms| rooms.contains(&room))

@@ -208,7 +208,9 @@ impl FrameworkBuilder {
     /// # Errors
     ///
     /// If a setting cannot be used, or etcd was not reached in time: the
-    /// error says which address was tried and for how long.
+    /// error says which address was tried and for how long. Nothing of the
+    /// framework is left then, in etcd neither, if it can be reached within
+    /// `etcd.disconnect_timeout`.
     pub async fn start(mut self) -> Result<Framework, FrameworkError> {
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
@@ -247,7 +249,15 @@ impl FrameworkBuilder {
             connecting: None,
         };
         match self.connect_timeout {
-            Some(timeout) => framework.connect(timeout, self.connected).await?,
+            Some(timeout) => {
+                if let Err(error) = framework.connect(timeout, self.connected).await {
+                    // A lease may be granted already, and keys may be under it.
+                    if let Err(left) = framework.shutdown().await {
+                        warn!(error = %left, "ended badly after a start that failed");
+                    }
+                    return Err(error);
+                }
+            }
             None => framework.connect_later(self.connected),
         }
         info!(framework = %framework.id, "framework started");
@@ -310,6 +320,11 @@ impl Framework {
                     Ok(()) => return call(callback.take(), &etcd),
                     Err(keyspace::Error::Closed) => return,
                     Err(error) => warn!(%error, "not connected yet; trying goes on"),
+                }
+                // A session that is taken fails at once, and would do so again
+                // and again.
+                if etcd.session_free().await.is_err() {
+                    return;
                 }
             }
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
 use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
@@ -208,7 +208,9 @@ impl FrameworkBuilder {
     /// # Errors
     ///
     /// If a setting cannot be used, or etcd was not reached in time: the
-    /// error says which address was tried and for how long.
+    /// error says which address was tried and for how long. Nothing of the
+    /// framework is left then, in etcd neither, if it can be reached within
+    /// `etcd.disconnect_timeout`.
     pub async fn start(mut self) -> Result<Framework, FrameworkError> {
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
@@ -249,10 +251,9 @@ impl FrameworkBuilder {
         match self.connect_timeout {
             Some(timeout) => {
                 if let Err(error) = framework.connect(timeout, self.connected).await {
-                    // A lease that was granted all the same goes now, not
-                    // when it runs out.
-                    if let Err(error) = framework.shutdown().await {
-                        debug!(%error, "what was begun did not end well either");
+                    // A lease may be granted already, and keys may be under it.
+                    if let Err(left) = framework.shutdown().await {
+                        warn!(error = %left, "ended badly after a start that failed");
                     }
                     return Err(error);
                 }
@@ -319,6 +320,11 @@ impl Framework {
                     Ok(()) => return call(callback.take(), &etcd),
                     Err(keyspace::Error::Closed) => return,
                     Err(error) => warn!(%error, "not connected yet; trying goes on"),
+                }
+                // A session that is taken fails at once, and would do so again
+                // and again.
+                if etcd.session_free().await.is_err() {
+                    return;
                 }
             }
         });

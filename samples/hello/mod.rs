@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::Parser;
 use osgi_remote::interface::CallError;
@@ -114,6 +115,17 @@ pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever reads may be gone; the sample goes on.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// The end of a sample: an error in words, and 1 for its exit code.
+pub fn end(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Logs to standard error, as `RUST_LOG` says; `info` by default.

@@ -135,6 +135,17 @@ impl EtcdDiscovery {
         Ok(())
     }
 
+    /// Waits while another process holds the own session id.
+    ///
+    /// # Errors
+    ///
+    /// If discovery is closed.
+    pub async fn session_free(&self) -> Result<(), keyspace::Error> {
+        let mut status = self.session.status();
+        let free = status.wait_for(|status| status.taken.is_none()).await;
+        free.map(drop).map_err(|_| keyspace::Error::Closed)
+    }
+
     /// The own session.
     pub fn session_id(&self) -> &SessionId {
         &self.config.session_id

@@ -88,7 +88,8 @@ prop_compose! {
         interfaces in hash_set(dotted(), 1..4),
         configs in hash_set(dotted(), 1..4),
         supported in hash_set(dotted(), 0..3),
-        intents in hash_set(dotted(), 0..3),
+        (intents, known) in (hash_set(dotted(), 0..3), hash_set(dotted(), 0..3)),
+        (targets, target) in (hash_set(dotted(), 0..3), proptest::option::of(id())),
         version in proptest::option::of((0_u32..9, 0_u32..9, 1_u32..9)),
         (id, uuid) in (id(), id()),
         (container, namespace) in (id(), dotted()),
@@ -104,10 +105,15 @@ prop_compose! {
         properties.overlay(&props! {
             "objectClass" => list(interfaces), "service.imported.configs" => list(configs),
             "remote.configs.supported" => list(supported), "service.intents" => list(intents),
+            "remote.intents.supported" => list(known), "ecf.endpoint.idfilter.ids" => list(targets),
             "endpoint.id" => id, "endpoint.framework.uuid" => uuid, "ecf.endpoint.id" => container,
             "ecf.endpoint.id.ns" => namespace, "endpoint.service.id" => service,
             "ecf.rsvc.id" => rsvc, "ecf.endpoint.ts" => ts,
         });
+        if let Some(target) = target {
+            properties.set("ecf.endpoint.connecttarget.id", target);
+            properties.set("ecf.endpoint.rsfilter", "(&(a=b)(c=*))");
+        }
         if let (Some(package), Some((a, b, c))) = (package, version) {
             properties.set(format!("endpoint.package.version.{package}"), format!("{a}.{b}.{c}"));
         }
@@ -172,7 +178,10 @@ fn standard(name: &str, value: &Value) -> Option<Json> {
     match name {
         "objectClass" | "service.imported.configs" => Some(json!(value.string_plus())),
         // An empty list is none.
-        "remote.configs.supported" | "service.intents" => {
+        "remote.configs.supported"
+        | "remote.intents.supported"
+        | "service.intents"
+        | "ecf.endpoint.idfilter.ids" => {
             let names = value.string_plus();
             Some(if names.is_empty() {
                 Json::Null
@@ -183,9 +192,12 @@ fn standard(name: &str, value: &Value) -> Option<Json> {
         // iPOPO keeps this one as text, and reads the number when asked.
         "endpoint.service.id" => Some(json!(value.to_string())),
         "ecf.rsvc.id" | "ecf.endpoint.ts" => Some(json!(value.to_i64())),
-        "endpoint.id" | "endpoint.framework.uuid" | "ecf.endpoint.id" | "ecf.endpoint.id.ns" => {
-            Some(json!(value.as_str()))
-        }
+        "endpoint.id"
+        | "endpoint.framework.uuid"
+        | "ecf.endpoint.id"
+        | "ecf.endpoint.id.ns"
+        | "ecf.endpoint.connecttarget.id"
+        | "ecf.endpoint.rsfilter" => Some(json!(value.as_str())),
         // Added by each importer, and not on the wire.
         "service.imported" => Some(Json::Null),
         _ => None,

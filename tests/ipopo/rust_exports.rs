@@ -69,6 +69,9 @@ async fn values_of_all_types_and_errors_cross_calls_from_ipopo() {
         assert_eq!(call("echo", json!([value])).await.unwrap(), value);
     }
     assert_eq!(call("add", json!([40, 2])).await.unwrap(), 42);
+    // Python reads wider numbers than it writes.
+    let wide = i64::from(i32::MAX) + 1;
+    assert_eq!(call("add", json!([i32::MAX, 1])).await.unwrap(), wide);
     assert_eq!(call("half", json!([5.0])).await.unwrap(), 2.5);
     assert_eq!(call("nothing", json!([])).await.unwrap(), Value::Null);
     assert_eq!(call("withdraw", json!([5, 2])).await.unwrap(), 3);

@@ -26,7 +26,7 @@ async fn like_the_healthy_one(etcd: &Etcd, changes: &[(&str, &str)]) -> String {
     value.to_string()
 }
 
-async fn rejected_are(framework: &Framework, expected: usize) -> BTreeMap<String, String> {
+async fn rejected_are(framework: &Framework, expected: usize) -> Arc<BTreeMap<String, String>> {
     let what = format!("{expected} keys are reported");
     eventually(SOON, &what, async || {
         let rejected = framework.etcd().unwrap().rejected();

@@ -70,12 +70,8 @@ type Callback = Box<dyn FnOnce(Connected) + Send>;
 /// Builds a [`Framework`].
 ///
 /// Settings can be given by the methods here, or as properties under the
-/// names that users of iPOPO and ECF know (see
-/// [`EtcdConfig`](crate::discovery::etcd::EtcdConfig) and
-#[cfg_attr(
-    feature = "xmlrpc",
-    doc = "[`XmlRpcConfig`](crate::distribution::xmlrpc::XmlRpcConfig)"
-)]
+/// names that users of iPOPO and ECF know (see [`EtcdConfig`] and
+#[cfg_attr(feature = "xmlrpc", doc = "[`XmlRpcConfig`]")]
 /// ). What a method says wins over a property.
 #[must_use = "a builder does nothing until it is started"]
 pub struct FrameworkBuilder {

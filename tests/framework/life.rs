@@ -140,8 +140,7 @@ async fn a_dead_server_in_the_list_does_not_keep_a_framework_from_starting() {
 /// Rule P19.
 #[tokio::test]
 async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_why() {
-    let log = Log::default();
-    let _scope = tracing::subscriber::set_default(log.subscriber());
+    let log = Log::of_all_tests();
     let etcd = etcd().await;
     let host = builder(&etcd).xmlrpc("0.0.0.0:0").start().await.unwrap();
     let export = export(&host, props! {});
@@ -168,8 +167,8 @@ async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_w
     let proxy = guest.wait_for::<dyn Bench>("", SOON).await.unwrap();
     assert_eq!(proxy.echo("reached".to_owned()).await.unwrap(), "reached");
 
-    let line = &log.lines("XML-RPC server listens")[0];
-    assert!(line.contains(&url), "{line}");
+    let line = &log.lines(&format!("url=\"{url}\""))[0];
+    assert!(line.contains("XML-RPC server listens"), "{line}");
     let why = if outside.is_empty() {
         "configure a hostname"
     } else {

@@ -15,7 +15,7 @@ mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use osgi_remote::interface::{CallError, Fault, ServiceError};
@@ -166,11 +166,21 @@ async fn no_proxies(framework: &Framework) {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
-        tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(self.clone())
-            .finish()
+    /// The log of all tests of this process: what each of them looks for must
+    /// name something of its own.
+    ///
+    /// A subscriber for one test alone may miss lines, because `tracing`
+    /// remembers of each place in the code whether somebody listens.
+    fn of_all_tests() -> Self {
+        static LOG: LazyLock<Log> = LazyLock::new(|| {
+            let log = Log::default();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(log.clone())
+                .init();
+            log
+        });
+        LOG.clone()
     }
 
     /// The lines with this text in them.

@@ -175,8 +175,7 @@ async fn a_session_id_in_use_is_refused_with_the_lease_that_holds_it() {
 /// Without waiting, it is told in the log, once, and goes on when it can.
 #[tokio::test]
 async fn a_session_id_in_use_is_waited_for_by_who_does_not_wait_for_etcd() {
-    let log = Log::default();
-    let _scope = tracing::subscriber::set_default(log.subscriber());
+    let log = Log::of_all_tests();
     let etcd = etcd().await;
     let healthy = Healthy::start(&etcd).await;
     let session = healthy.host.etcd().unwrap().session_id().clone();
@@ -188,7 +187,11 @@ async fn a_session_id_in_use_is_waited_for_by_who_does_not_wait_for_etcd() {
         .start()
         .await
         .unwrap();
-    let warnings = || log.lines("not connected yet; trying goes on");
+    let warnings = || {
+        let mut lines = log.lines(session.as_str());
+        lines.retain(|line| line.contains("not connected yet; trying goes on"));
+        lines
+    };
     eventually(SOON, "the warning", async || match warnings().len() {
         0 => Err("none yet"),
         _ => Ok(()),

@@ -87,6 +87,56 @@ pub enum Error {
         cause: Cause,
     },
 
+    /// TLS with etcd did not come about.
+    #[error("no TLS connection to etcd at {endpoint}: {cause}; {advice}")]
+    Tls {
+        /// The address that was tried.
+        endpoint: Endpoint,
+        /// What the TLS library said.
+        #[source]
+        cause: Cause,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// etcd does not know the user, or wants one.
+    #[error("etcd at {endpoint} does not let {} in: {cause}; {advice}", named(user.as_ref()))]
+    Authenticate {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// The user's name, if one was given.
+        user: Option<String>,
+        /// What etcd said.
+        #[source]
+        cause: Cause,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// The user lacks a permission. It may be granted at any time, and trying goes on.
+    #[error(
+        "etcd at {endpoint} denies {} to {permission} {}: {cause}; grant it to a role of the user: \
+         etcdctl role grant-permission ROLE {permission} {}",
+        named(user.as_ref()),
+        range(key, end.as_ref(), "` up to `"),
+        range(key, end.as_ref(), "` `").replace('`', "'")
+    )]
+    Denied {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// The user's name, if one was given.
+        user: Option<String>,
+        /// The permission, as etcdctl names it: `read` or `readwrite`.
+        permission: &'static str,
+        /// The key, or the first key of the range.
+        key: String,
+        /// The end of the range, which is not in it; `None` for the key alone.
+        end: Option<String>,
+        /// What etcd said.
+        #[source]
+        cause: Cause,
+    },
+
     /// No lease was granted.
     #[error("etcd at {endpoint} granted no lease (asked for {elapsed:.1?}): {cause}")]
     Grant {
@@ -242,6 +292,17 @@ pub enum Error {
     Closed,
 }
 
+fn named(user: Option<&String>) -> String {
+    user.map_or_else(
+        || "a client that gave no user".to_owned(),
+        |user| format!("user `{user}`"),
+    )
+}
+
+fn range(key: &str, end: Option<&String>, between: &str) -> String {
+    end.map_or_else(|| format!("`{key}`"), |end| format!("`{key}{between}{end}`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +315,24 @@ mod tests {
     fn a_cause_names_every_source_once() {
         let error = Outer(std::io::Error::other("connection refused"));
         assert_eq!(Cause::of(&error).to_string(), "outer: connection refused");
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    fn a_denial_gives_the_command_that_grants() {
+        let error = Error::Denied {
+            endpoint: "etcd-1".parse().unwrap(),
+            user: Some("ada".to_owned()),
+            permission: "read",
+            key: "top/".to_owned(),
+            end: Some("top0".to_owned()),
+            cause: Cause::new("etcdserver: permission denied"),
+        };
+        assert_eq!(
+            error.to_string(),
+            "etcd at etcd-1:2379 denies user `ada` to read `top/` up to `top0`: etcdserver: \
+             permission denied; grant it to a role of the user: \
+             etcdctl role grant-permission ROLE read 'top/' 'top0'"
+        );
     }
 }

@@ -7,7 +7,7 @@ use etcd_client::{Client, GetOptions, KvClient, LeaseClient, WatchClient};
 use tokio::time::Instant;
 
 pub(crate) use super::failure::{Failure, FailureKind};
-use super::{Credentials, failure, Endpoint, Error, TlsOptions};
+use super::{Credentials, Endpoint, Error, TlsOptions, failure};
 
 /// How etcd is reached.
 ///
@@ -105,7 +105,10 @@ impl ConnectOptions {
                 ),
             });
         }
-        let tls = self.endpoints.iter().find_map(|endpoint| self.tls(endpoint));
+        let tls = self
+            .endpoints
+            .iter()
+            .find_map(|endpoint| self.tls(endpoint));
         tls.map_or(Ok(()), |tls| tls.check())
     }
 
@@ -168,6 +171,7 @@ pub(crate) async fn dial(
         Ok((connection, Header::from(answer.header())))
     })
     .await
+    .map_err(|failure| failure.of_first_call(options.tls(endpoint).is_some()))
 }
 
 async fn connect(

@@ -88,7 +88,7 @@ pub enum Error {
     },
 
     /// TLS with etcd did not come about.
-    #[error("no TLS connection to etcd at {endpoint}: {cause}; {advice}")]
+    #[error("TLS with etcd at {endpoint} does not come about: {cause}; {advice}")]
     Tls {
         /// The address that was tried.
         endpoint: Endpoint,
@@ -300,7 +300,10 @@ fn named(user: Option<&String>) -> String {
 }
 
 fn range(key: &str, end: Option<&String>, between: &str) -> String {
-    end.map_or_else(|| format!("`{key}`"), |end| format!("`{key}{between}{end}`"))
+    end.map_or_else(
+        || format!("`{key}`"),
+        |end| format!("`{key}{between}{end}`"),
+    )
 }
 
 #[cfg(test)]

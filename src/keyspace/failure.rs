@@ -78,6 +78,33 @@ impl Failure {
         }
     }
 
+    /// The same failure of a first call on a new connection. A peer that hangs up at once most often
+    /// expects another kind of TLS, and an alert that says so is easily lost: what was sent after
+    /// the handshake makes the system drop it.
+    pub(crate) fn of_first_call(mut self, tls: bool) -> Self {
+        const HANGING_UP: [&str; 5] = [
+            "connection closed",
+            "broken pipe",
+            "reset by peer",
+            "http2 error",
+            "frame",
+        ];
+        let text = self.cause.to_string();
+        if self.kind == FailureKind::Unavailable
+            && HANGING_UP.iter().any(|part| text.contains(part))
+        {
+            self.kind = FailureKind::Tls(if tls {
+                "the server hung up at once, as etcd does when it wants a client certificate or \
+                 another one; give one that its certificate authority signed and that has not \
+                 expired, and its key (etcd.cert, etcd.key)"
+            } else {
+                "the server hung up at once; if it speaks TLS, write https://, and check that it \
+                 is etcd's client port"
+            });
+        }
+        self
+    }
+
     /// A watch that was canceled by the server, which gives its reason as text only.
     pub(crate) fn canceled(reason: &str) -> Self {
         let (kind, text) = if reason.is_empty() {

@@ -108,9 +108,10 @@ impl TlsOptions {
     fn load(&self) -> Result<Loaded, Error> {
         let ca = self.ca.as_ref().map(|ca| ca.read(CA, "CERTIFICATE"));
         let identity = match &self.identity {
-            Some((cert, key)) => {
-                Some((cert.read(CERT, "CERTIFICATE")?, key.read(KEY, "PRIVATE KEY")?))
-            }
+            Some((cert, key)) => Some((
+                cert.read(CERT, "CERTIFICATE")?,
+                key.read(KEY, "PRIVATE KEY")?,
+            )),
             None => None,
         };
         Ok(Loaded {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use config::{ConfigError, EtcdConfig};
+pub use config::{ConfigError, Environment, EtcdConfig};
 pub use view::Rejected;
 
 use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};

@@ -50,6 +50,30 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
+/// A permission that a user of etcd lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Denial {
+    /// The user's name, if one was given.
+    pub user: Option<String>,
+    /// The permission, as etcdctl names it: `read` or `readwrite`.
+    pub permission: &'static str,
+    /// The key, or the first key of the range.
+    pub key: String,
+    /// The end of the range, which is not in it; `None` for the key alone.
+    pub end: Option<String>,
+}
+
+impl Denial {
+    fn range(&self, quote: &str, between: &str) -> String {
+        let mut text = format!("{quote}{}{quote}", self.key);
+        if let Some(end) = &self.end {
+            text.push_str(&format!("{between}{quote}{end}{quote}"));
+        }
+        text
+    }
+}
+
 /// An error of the key space, named after the step that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -115,23 +139,19 @@ pub enum Error {
 
     /// The user lacks a permission. It may be granted at any time, and trying goes on.
     #[error(
-        "etcd at {endpoint} denies {} to {permission} {}: {cause}; grant it to a role of the user: \
-         etcdctl role grant-permission ROLE {permission} {}",
-        named(user.as_ref()),
-        range(key, end.as_ref(), "` up to `"),
-        range(key, end.as_ref(), "` `").replace('`', "'")
+        "etcd at {endpoint} denies {} to {} {}: {cause}; grant it to a role of the user: etcdctl \
+         role grant-permission ROLE {} {}",
+        named(denial.user.as_ref()),
+        denial.permission,
+        denial.range("`", " up to "),
+        denial.permission,
+        denial.range("'", " ")
     )]
     Denied {
         /// The address that was asked.
         endpoint: Endpoint,
-        /// The user's name, if one was given.
-        user: Option<String>,
-        /// The permission, as etcdctl names it: `read` or `readwrite`.
-        permission: &'static str,
-        /// The key, or the first key of the range.
-        key: String,
-        /// The end of the range, which is not in it; `None` for the key alone.
-        end: Option<String>,
+        /// Who was denied what.
+        denial: Box<Denial>,
         /// What etcd said.
         #[source]
         cause: Cause,
@@ -299,13 +319,6 @@ fn named(user: Option<&String>) -> String {
     )
 }
 
-fn range(key: &str, end: Option<&String>, between: &str) -> String {
-    end.map_or_else(
-        || format!("`{key}`"),
-        |end| format!("`{key}{between}{end}`"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,10 +338,12 @@ mod tests {
     fn a_denial_gives_the_command_that_grants() {
         let error = Error::Denied {
             endpoint: "etcd-1".parse().unwrap(),
-            user: Some("ada".to_owned()),
-            permission: "read",
-            key: "top/".to_owned(),
-            end: Some("top0".to_owned()),
+            denial: Box::new(Denial {
+                user: Some("ada".to_owned()),
+                permission: "read",
+                key: "top/".to_owned(),
+                end: Some("top0".to_owned()),
+            }),
             cause: Cause::new("etcdserver: permission denied"),
         };
         assert_eq!(

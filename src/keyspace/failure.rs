@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, ConnectOptions, Endpoint, Error};
+use super::{Cause, ConnectOptions, Denial, Endpoint, Error};
 
 /// What a failed call means to a state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +143,12 @@ impl Failure {
             },
             FailureKind::Denied => Error::Denied {
                 endpoint,
-                user: user.map(|user| user.name().to_owned()),
-                permission: need.permission,
-                key: need.key,
-                end: need.end,
+                denial: Box::new(Denial {
+                    user: user.map(|user| user.name().to_owned()),
+                    permission: need.permission,
+                    key: need.key,
+                    end: need.end,
+                }),
                 cause,
             },
             _ => return None,
@@ -216,7 +218,8 @@ fn classify_status(code: i32, message: &str) -> FailureKind {
 /// the client library does not pass on, so that the text must do.
 fn tls_advice(cause: &str) -> Option<&'static str> {
     let has = |part: &str| cause.contains(part);
-    Some(if has("UnknownIssuer") {
+    Some(if has("UnknownIssuer") || has("BadSignature") {
+        // The second is that of another authority with the same name, such as one made anew.
         "the server's certificate is not signed by a certificate authority that is trusted here; \
          give the one that signed it (etcd.cacert)"
     } else if has("certificate not valid for name") || has("NotValidForName") {
@@ -225,7 +228,7 @@ fn tls_advice(cause: &str) -> Option<&'static str> {
     } else if has("invalid peer certificate") {
         "the server's certificate must be renewed or replaced; if it is good, check this \
          machine's clock"
-    } else if has("InvalidContentType") {
+    } else if has("InvalidContentType") || has("tls handshake eof") {
         "the server seems to speak plain text; write http:// and leave the options of TLS away, \
          or turn TLS on in etcd"
     } else if has("CertificateRequired") {

@@ -31,7 +31,7 @@ mod watcher;
 pub use self::connect::ConnectOptions;
 pub use self::credentials::Credentials;
 pub use self::endpoint::{DEFAULT_PORT, Endpoint};
-pub use self::error::{Cause, Error};
+pub use self::error::{Cause, Denial, Error};
 pub use self::session::{
     Committed, Registered, Session, SessionConfig, SessionCounts, SessionPhase, SessionStatus,
 };

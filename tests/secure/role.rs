@@ -7,7 +7,7 @@ use osgi_remote::interface::CallError;
 use osgi_remote::keyspace::{ConnectOptions, Credentials, Error, Session};
 use osgi_remote::{Framework, FrameworkBuilder, async_trait, props, remote_service};
 
-use super::support::{Etcd, EtcdVersion, tools};
+use super::support::{Etcd, EtcdVersion, Kv, tools};
 use super::users::require_users;
 use super::{ADMIN, ROOT, SOON, config, first_error, watch};
 
@@ -104,7 +104,7 @@ async fn the_role_of_the_document_is_enough_for_a_framework_and_for_nothing_else
         let beyond = etcd.get_prefix(&format!("{top}/")).await;
         let beyond = beyond
             .iter()
-            .map(osgi_key)
+            .map(Kv::key_text)
             .find(|key| !key.contains(&session));
         let beyond = beyond.expect("the other framework has keys");
         let hello = ["--user", "hello:hello-password"];
@@ -122,10 +122,6 @@ async fn the_role_of_the_document_is_enough_for_a_framework_and_for_nothing_else
         other.shutdown().await.unwrap();
         assert!(etcd.leases().await.is_empty());
     }
-}
-
-fn osgi_key(kv: &super::support::Kv) -> String {
-    kv.key_text()
 }
 
 const OWN_KEY: [&str; 3] = ["readwrite", ROOT, ""];

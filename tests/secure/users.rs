@@ -146,37 +146,52 @@ async fn simple_tokens_that_run_out_disturb_neither_session_nor_watcher() {
     }
 }
 
+/// The arguments of etcd for tokens that need no memory, and live for so many seconds.
+fn jwt(files: &Authority, ttl: u32) -> [String; 2] {
+    let key = files.file("jwt.key", "the key that etcd signs its tokens with");
+    let key = key.display();
+    let tokens = format!("jwt,sign-method=HS256,ttl={ttl}s,priv-key={key}");
+    ["--auth-token".to_owned(), tokens]
+}
+
 #[tokio::test]
 async fn jwt_tokens_that_run_out_disturb_neither_session_nor_watcher() {
     let files = Authority::new();
-    let key = files.file("jwt.key", "the key that etcd signs its tokens with");
-    let tokens = format!("jwt,sign-method=HS256,ttl=1s,priv-key={}", key.display());
+    let arguments = jwt(&files, 1);
     for version in EtcdVersion::ALL {
-        let mut etcd = Etcd::start_with(version, &["--auth-token", &tokens]).await;
+        let mut etcd = Etcd::start_with(version, &arguments.each_ref().map(String::as_str)).await;
         require_users(&mut etcd).await;
         outlive_tokens(&etcd).await;
     }
 }
 
+/// Each change makes the tokens of jwt old, and the revision that calls under way refer to.
+async fn change_roles_under(mut etcd: Etcd) {
+    let session = Session::open(admin(&etcd), config(60)).unwrap();
+    let lease = session.ready_within(SOON).await.unwrap().lease;
+    // The session has no token yet: it was opened before etcd asked for one.
+    require_users(&mut etcd).await;
+    session.put(format!("{ROOT}/0"), "value").await.unwrap();
+    for round in 1..4 {
+        let role = format!("role-{round}");
+        etcd.etcdctl(&["role", "add", &role]).await;
+        etcd.etcdctl(&["user", "grant-role", "root", &role]).await;
+        let key = format!("{ROOT}/{round}");
+        let put = tokio::time::timeout(SOON, session.put(key, "value")).await;
+        put.expect("the key is written in time").unwrap();
+    }
+    assert_undisturbed(&session, lease);
+    session.close(SOON).await.unwrap();
+}
+
 #[tokio::test]
 async fn changes_of_users_and_roles_lose_no_lease_and_refuse_no_key_for_ever() {
+    let files = Authority::new();
+    let jwt = jwt(&files, 300);
     for version in EtcdVersion::ALL {
-        let mut etcd = Etcd::start(version).await;
-        let session = Session::open(admin(&etcd), config(60)).unwrap();
-        let lease = session.ready_within(SOON).await.unwrap().lease;
-        // The session has no token yet: it was opened before etcd asked for one.
-        require_users(&mut etcd).await;
-        session.put(format!("{ROOT}/0"), "value").await.unwrap();
-        for round in 1..5 {
-            // Each makes all tokens of jwt old, and the revision that calls under way refer to.
-            let role = format!("role-{round}");
-            etcd.etcdctl(&["role", "add", &role]).await;
-            etcd.etcdctl(&["user", "grant-role", "root", &role]).await;
-            let key = format!("{ROOT}/{round}");
-            session.put(key, "value").await.unwrap();
-        }
-        assert_undisturbed(&session, lease);
-        session.close(SOON).await.unwrap();
+        change_roles_under(Etcd::start(version).await).await;
+        let etcd = Etcd::start_with(version, &jwt.each_ref().map(String::as_str)).await;
+        change_roles_under(etcd).await;
     }
 }
 

@@ -72,11 +72,8 @@ type Callback = Box<dyn FnOnce(Connected) + Send>;
 ///
 /// Settings can be given by the methods here, or as properties under the
 /// names that users of iPOPO and ECF know (see
-/// [`EtcdConfig`](crate::discovery::etcd::EtcdConfig) and
-#[cfg_attr(
-    feature = "xmlrpc",
-    doc = "[`XmlRpcConfig`](crate::distribution::xmlrpc::XmlRpcConfig)"
-)]
+/// [`EtcdConfig`] and
+#[cfg_attr(feature = "xmlrpc", doc = "[`XmlRpcConfig`]")]
 /// ). What a method says wins over a property, and a property over a variable of
 /// the environment, which is read only after [`FrameworkBuilder::env`].
 #[must_use = "a builder does nothing until it is started"]

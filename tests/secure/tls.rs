@@ -1,5 +1,6 @@
 //! TLS: who trusts whom, and what is said when nobody does.
 
+use osgi_remote::Framework;
 use osgi_remote::keyspace::{ConnectOptions, Error, Session, TlsOptions};
 
 use super::certificates::Authority;
@@ -132,4 +133,53 @@ async fn a_key_that_is_not_the_certificates_is_refused_at_once() {
     options.tls = Some(TlsOptions::new().identity(one.cert, other.key));
     let error = Session::open(options, config(10)).unwrap_err().to_string();
     assert!(error.starts_with("TLS cannot be used"), "{error}");
+}
+
+#[tokio::test]
+async fn a_framework_reaches_etcd_by_properties_by_variables_and_by_methods() {
+    let authority = Authority::new();
+    let server = authority.mutual_server(&authority.issue(&["etcd.example", "127.0.0.1"], "etcd"));
+    let mut etcd = Etcd::start_tls(EtcdVersion::V3_4, &server, &[]).await;
+    super::users::require_users(&mut etcd).await;
+    // Its common name is no user, so that name and password must arrive as well.
+    let client = authority.issue(&[], "nobody");
+    let path = |name: &str, text: &str| authority.file(name, text).display().to_string();
+    let ca = path("client-ca.pem", &authority.cert);
+    let (cert, key) = (path("c.pem", &client.cert), path("c.key", &client.key));
+    let (name, password) = super::ADMIN.split_once(':').unwrap();
+
+    let by_properties = Framework::builder()
+        .property("etcd.hostname", etcd.endpoint())
+        .property("etcd.grpc_credentials", &*ca)
+        .property("etcd.cert", &*cert)
+        .property("etcd.key", &*key)
+        .property("etcd.server_name", "etcd.example")
+        .property("etcd.user", name)
+        .property("etcd.password", password);
+    assert!(!format!("{by_properties:?}").contains(password));
+
+    let endpoint = etcd.endpoint();
+    let variables = [
+        ("ETCDCTL_ENDPOINTS", endpoint.as_str()),
+        ("ETCDCTL_CACERT", &ca),
+        ("ETCDCTL_CERT", &cert),
+        ("ETCDCTL_KEY", &key),
+        ("ETCDCTL_USER", super::ADMIN),
+    ];
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let by_variables = Framework::builder()
+        .environment(variables.into_iter().map(owned).collect())
+        .property("etcd.server_name", "etcd.example");
+    assert!(!format!("{by_variables:?}").contains(password));
+
+    let tls = authority.trusted().identity(client.cert, client.key);
+    let by_methods = Framework::builder()
+        .etcd(format!("https://{}", etcd.endpoint()))
+        .etcd_tls(tls.domain_name("etcd.example"))
+        .etcd_user(name, password);
+
+    for builder in [by_properties, by_variables, by_methods] {
+        let framework = builder.start().await.unwrap();
+        framework.shutdown().await.unwrap();
+    }
 }

@@ -8,14 +8,16 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
-use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
+use crate::discovery::etcd::{
+    ConfigError, Environment, EtcdConfig, EtcdDiscovery, Health, HealthUpdates,
+};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
 use crate::endpoint::EndpointDescription;
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
-use crate::keyspace;
+use crate::keyspace::{self, Credentials, TlsOptions};
 use crate::names::{FrameworkId, SessionId, osgi};
 use crate::properties::{Properties, Value};
 use crate::services::{
@@ -65,18 +67,23 @@ pub struct Connected {
     pub lease: i64,
 }
 
+type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
 type Callback = Box<dyn FnOnce(Connected) + Send>;
 
 /// Builds a [`Framework`].
 ///
 /// Settings can be given by the methods here, or as properties under the
-/// names that users of iPOPO and ECF know (see [`EtcdConfig`] and
+/// names that users of iPOPO and ECF know (see
+/// [`EtcdConfig`] and
 #[cfg_attr(feature = "xmlrpc", doc = "[`XmlRpcConfig`]")]
-/// ). What a method says wins over a property.
+/// ). What a method says wins over a property, and a property over a variable of
+/// the environment, which is read only after [`FrameworkBuilder::env`].
 #[must_use = "a builder does nothing until it is started"]
 pub struct FrameworkBuilder {
     properties: Properties,
+    environment: Environment,
     etcd: Option<String>,
+    etcd_changes: Vec<Change>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
@@ -92,7 +99,9 @@ impl FrameworkBuilder {
     fn new() -> Self {
         Self {
             properties: Properties::new(),
+            environment: Environment::default(),
             etcd: None,
+            etcd_changes: Vec::new(),
             #[cfg(feature = "xmlrpc")]
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
@@ -110,6 +119,39 @@ impl FrameworkBuilder {
     /// configures it, the framework discovers and announces nothing.
     pub fn etcd(mut self, endpoints: impl Into<String>) -> Self {
         self.etcd = Some(endpoints.into());
+        self
+    }
+
+    /// Reads etcdctl's variables now, such as `ETCDCTL_ENDPOINTS` (all are in
+    /// [`EtcdConfig`]), for what is not said otherwise. Without this call the
+    /// environment changes nothing.
+    pub fn env(self) -> Self {
+        self.environment(Environment::of_process())
+    }
+
+    /// As [`FrameworkBuilder::env`], with these variables.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Reaches etcd by TLS, with these options. Addresses need no `https://`
+    /// then. It needs the cargo feature `tls`; without it
+    /// [`FrameworkBuilder::start`] refuses.
+    pub fn etcd_tls(self, tls: TlsOptions) -> Self {
+        self.etcd_with(|config| config.connect.tls = Some(tls))
+    }
+
+    /// Who this process is to etcd.
+    pub fn etcd_user(self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        let user = Credentials::new(name, password);
+        self.etcd_with(|config| config.connect.user = Some(user))
+    }
+
+    /// Changes any setting of discovery through etcd, after all else was
+    /// read; more than one change is made in the order of the calls.
+    pub fn etcd_with(mut self, change: impl FnOnce(&mut EtcdConfig) + Send + 'static) -> Self {
+        self.etcd_changes.push(Box::new(change));
         self
     }
 
@@ -180,7 +222,7 @@ impl FrameworkBuilder {
         self
     }
 
-    fn etcd_config(&self) -> Result<Option<EtcdConfig>, ConfigError> {
+    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, ConfigError> {
         let mut properties = self.properties.clone();
         if let Some(endpoints) = &self.etcd {
             for name in ["hostname", "port"] {
@@ -189,11 +231,16 @@ impl FrameworkBuilder {
             }
             properties.set("etcd.hostname", endpoints.as_str());
         }
-        if EtcdConfig::is_configured(&properties) {
-            EtcdConfig::from_properties(&properties)
-        } else {
-            Ok(None)
+        if !EtcdConfig::is_configured(&properties) && !self.environment.has_endpoints() {
+            return Ok(None);
         }
+        let mut config = EtcdConfig::from_properties_and_env(&properties, &self.environment)?;
+        if let Some(config) = &mut config {
+            for change in self.etcd_changes.drain(..) {
+                change(config);
+            }
+        }
+        Ok(config)
     }
 
     /// Starts the framework. When it returns, the session is registered and
@@ -264,7 +311,8 @@ impl FrameworkBuilder {
 impl fmt::Debug for FrameworkBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameworkBuilder")
-            .field("properties", &self.properties)
+            // Not the values: a password may be among them.
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("etcd", &self.etcd)
             .finish_non_exhaustive()
     }

@@ -21,7 +21,7 @@ pub mod process;
 pub mod tools;
 pub mod wait;
 
-pub use etcd::{Etcd, EtcdVersion, Kv};
+pub use etcd::{Etcd, EtcdVersion, Kv, ServerTls};
 pub use ipopo::{Ipopo, IpopoError, IpopoOptions};
 pub use ipopo_decoder::Decoded;
 pub use wait::eventually;

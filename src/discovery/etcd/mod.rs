@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-pub use config::{ConfigError, EtcdConfig};
+pub use config::{ConfigError, Environment, EtcdConfig};
 pub use guard::Guard;
 pub use health::{Counts, Health, HealthUpdates};
 pub use view::{Rejected, Suspect, ViewStatus};

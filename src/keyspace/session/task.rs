@@ -22,6 +22,7 @@ use super::machine::SessionMachine;
 use super::wanted::WaiterId;
 use super::{Committed, Registered, SessionConfig, SessionStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};
+use crate::keyspace::failure::Need;
 use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{Cause, ConnectOptions, Endpoint, Error};
@@ -377,6 +378,26 @@ impl Task {
         }
     }
 
+    /// The permission that a step needs. Nobody needs one for a lease, but for revoking it: etcd
+    /// wants the right to write all keys under it.
+    fn need(&self, step: Step) -> Need {
+        let key = self.config.key.clone();
+        let (permission, end) = match step {
+            Step::Connect => ("read", None),
+            Step::Reconcile | Step::Taken { .. } => ("read", Some(format!("{key}0"))),
+            // Whether the session key or one below it is denied etcd does not say, and both are
+            // needed.
+            Step::Grant | Step::Renew { .. } | Step::Write => {
+                ("readwrite", Some(format!("{key}0")))
+            }
+        };
+        Need {
+            permission,
+            key,
+            end,
+        }
+    }
+
     fn rejection(&self, key: String, size: usize, failure: Failure) -> Error {
         let endpoint = self.endpoint(self.machine.endpoint());
         let cause = failure.cause;
@@ -401,6 +422,13 @@ impl Task {
 
     fn explain(&self, trouble: Trouble) -> Error {
         let endpoint = self.endpoint(trouble.endpoint);
+        let need = self.need(trouble.step);
+        let access = trouble
+            .failure
+            .explain_access(&endpoint, &self.options, need);
+        if let Some(error) = access {
+            return error;
+        }
         let key = self.config.key.clone();
         let Failure { cause, elapsed, .. } = trouble.failure;
         match trouble.step {

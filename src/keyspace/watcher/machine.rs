@@ -670,12 +670,7 @@ impl WatcherMachine {
             );
             return self.list(now, out);
         }
-        let reason = if message.reason.is_empty() {
-            "the server canceled the watch".to_owned()
-        } else {
-            format!("the server canceled the watch: {}", message.reason)
-        };
-        let failure = Failure::new(FailureKind::Unavailable, reason, Duration::ZERO);
+        let failure = Failure::canceled(&message.reason);
         self.fail(Step::Watch, failure, now, out);
     }
 }

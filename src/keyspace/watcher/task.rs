@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::machine::{Action, CallId, Event, Message, Step, Trouble, WatcherMachine};
 use super::{Change, Sink, WatchConfig, WatchStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
+use crate::keyspace::failure::Need;
 use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{ConnectOptions, Endpoint, Error};
@@ -252,6 +253,18 @@ impl Task {
 
     fn explain(&self, trouble: Trouble) -> Error {
         let endpoint = self.endpoint(trouble.endpoint);
+        let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+        let need = Need {
+            permission: "read",
+            key: text(&self.config.start),
+            end: Some(text(&self.config.end)),
+        };
+        let access = trouble
+            .failure
+            .explain_access(&endpoint, &self.options, need);
+        if let Some(error) = access {
+            return error;
+        }
         let Failure { cause, elapsed, .. } = trouble.failure;
         match trouble.step {
             Step::Connect => Error::Connect {

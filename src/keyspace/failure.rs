@@ -96,7 +96,8 @@ impl Failure {
             self.kind = FailureKind::Tls(if tls {
                 "the server hung up at once, as etcd does when it wants a client certificate or \
                  another one; give one that its certificate authority signed and that has not \
-                 expired, and its key (etcd.cert, etcd.key)"
+                 expired, and its key (etcd.cert, etcd.key); if it speaks plain text, write \
+                 http:// and leave TLS out"
             } else {
                 "the server hung up at once; if it speaks TLS, write https://, and check that it \
                  is etcd's client port"

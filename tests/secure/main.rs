@@ -59,6 +59,21 @@ async fn trouble(options: ConnectOptions) -> Error {
     first_error(&session).await
 }
 
+/// Waits until a session that cannot work with these options says this. The
+/// machine may be so busy that the first attempt merely takes too long.
+async fn told(options: ConnectOptions, part: &str) {
+    let session = Session::open(options, config(10)).unwrap();
+    let mut status = session.status();
+    let says = |error: &Error| error.to_string().contains(part);
+    let said = status.wait_for(|status| status.last_error.as_ref().is_some_and(says));
+    if tokio::time::timeout(SOON, said).await.is_err() {
+        panic!(
+            "`{part}` is not in {:?}",
+            session.status().borrow().last_error
+        );
+    }
+}
+
 async fn first_error(session: &Session) -> Error {
     let mut status = session.status();
     let failed = status.wait_for(|status| status.last_error.is_some());

@@ -5,7 +5,7 @@ use osgi_remote::keyspace::{ConnectOptions, Error, Session, TlsOptions};
 
 use super::certificates::Authority;
 use super::support::{Etcd, EtcdVersion};
-use super::{config, trouble, works};
+use super::{config, told, trouble, works};
 
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -115,13 +115,13 @@ async fn plain_text_to_a_tls_port_and_the_reverse_are_told_apart() {
     let server = authority.server(&authority.issue(&NAMES, "etcd"));
     for version in EtcdVersion::ALL {
         let secure = Etcd::start_tls(version, &server, &[]).await;
-        let error = trouble(ConnectOptions::parse(&secure.endpoint()).unwrap()).await;
-        let text = error.to_string();
-        assert!(text.contains("write https://"), "{text}");
+        let plain_options = ConnectOptions::parse(&secure.endpoint()).unwrap();
+        told(plain_options, "write https://").await;
 
+        // Whether the server's plain answer or its hanging up is seen first is
+        // up to the system; the advice is in both.
         let plain = Etcd::start(version).await;
-        let error = trouble(options(&plain, authority.trusted())).await;
-        assert_says(&error, &["speak plain text", "write http://"]);
+        told(options(&plain, authority.trusted()), "write http://").await;
     }
 }
 

@@ -272,8 +272,7 @@ impl World {
     }
 
     fn reset_all(&mut self) {
-        // What was on its way is lost with the connections.
-        self.drop_answers();
+        self.drop_messages();
         for client in 0..self.clients.len() {
             if let Some(stream) = &mut self.clients[client].stream {
                 stream.end();

@@ -20,7 +20,8 @@ use super::model::{Etcd, NAMES, OF_SESSION, ROOT_VALUE, SECOND, TTL, key, number
 use crate::keyspace::session::event::{Action as Act, Event as SessionEvent, Wish};
 use crate::keyspace::session::machine::SessionMachine;
 use crate::keyspace::session::{SessionConfig, SessionPhase};
-use crate::keyspace::watcher::machine::{Action as WatchAct, WatcherMachine};
+use crate::keyspace::watcher::event::Action as WatchAct;
+use crate::keyspace::watcher::machine::WatcherMachine;
 use crate::keyspace::watcher::{Change, WatchConfig, WatchPhase};
 
 pub(super) const CALL_TIMEOUT: u64 = 3 * SECOND;
@@ -214,9 +215,10 @@ impl World {
         self.due.push(Reverse(Scheduled { at, order, due }));
     }
 
-    pub(super) fn drop_answers(&mut self) {
-        self.due
-            .retain(|next| !matches!(next.0.due, Due::Answer { .. }));
+    /// A server that dies takes along what was on its way to it and from it.
+    pub(super) fn drop_messages(&mut self) {
+        let is_message = |due: &Due| matches!(due, Due::Arrive { .. } | Due::Answer { .. });
+        self.due.retain(|next| !is_message(&next.0.due));
     }
 
     pub(super) const fn is_peace(&self) -> bool {

@@ -236,7 +236,8 @@ const EXPECTED: [(Bend, Invariant, &[Invariant]); 13] = [
         &[Invariant::View, Invariant::Replay, Invariant::Forward],
     ),
     (Bend::PutsAgain, Invariant::Peers, &[]),
-    (Bend::NoLease, Invariant::NoImmortals, &[]),
+    // What has no lease is put again where it is already.
+    (Bend::NoLease, Invariant::NoImmortals, &[Invariant::Peers]),
     (Bend::ForgetsWish, Invariant::Registered, &[]),
     (Bend::Boasts, Invariant::Honesty, &[]),
     (Bend::LeaksLease, Invariant::NoLeaks, &[]),

@@ -118,21 +118,8 @@ impl World {
     pub(super) fn new(seed: u64, bend: Bend, trace: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut rng);
-        let mut world = Self {
-            etcd: Etcd::new(plan.page),
-            plan,
-            rng,
-            clients: Vec::new(),
-            base: Instant::now(),
-            due: BinaryHeap::new(),
-            order: 0,
-            streams: 0,
-            down_until: 0,
-            expire_at: u64::MAX,
-            next_waiter: 0,
-            bend,
-            trace: trace.then(Vec::new),
-        };
+        let mut world = Self::with(rng.random(), plan, bend);
+        world.trace = trace.then(Vec::new);
         for n in 0..world.plan.sessions {
             let root = if world.plan.twins { 0 } else { n * OF_SESSION };
             let takeover = n > 0 && world.plan.takeover;
@@ -143,6 +130,25 @@ impl World {
         }
         world.later(SECOND / 2, Due::Trouble);
         world
+    }
+
+    /// A world without clients.
+    pub(super) fn with(seed: u64, plan: Plan, bend: Bend) -> Self {
+        Self {
+            etcd: Etcd::new(plan.page),
+            plan,
+            rng: StdRng::seed_from_u64(seed),
+            clients: Vec::new(),
+            base: Instant::now(),
+            due: BinaryHeap::new(),
+            order: 0,
+            streams: 0,
+            down_until: 0,
+            expire_at: u64::MAX,
+            next_waiter: 0,
+            bend,
+            trace: None,
+        }
     }
 
     pub(super) fn open_session(&mut self, root: usize, takeover: bool) -> usize {
@@ -246,15 +252,18 @@ impl World {
         check(&self.etcd.history, &limits())
     }
 
-    /// The time after everything has settled, in which nothing may happen any more.
-    fn rest(&mut self) {
-        self.say(|| "rest".to_owned());
-        self.etcd.note(What::Rest);
-        let end = self.now() + 2 * TTL;
+    pub(super) fn run_until(&mut self, end: u64) {
         while self.due.peek().is_some_and(|next| next.0.at <= end) {
             self.next();
         }
         self.etcd.now = end;
+    }
+
+    /// The time after everything has settled, in which nothing may happen any more.
+    fn rest(&mut self) {
+        self.say(|| "rest".to_owned());
+        self.etcd.note(What::Rest);
+        self.run_until(self.now() + 2 * TTL);
         for client in 0..self.clients.len() {
             self.note_view(client);
         }

@@ -25,6 +25,8 @@ mod failure;
 mod meter;
 mod mirror;
 mod range;
+#[cfg(test)]
+mod schedules;
 mod session;
 mod tls;
 mod watcher;

@@ -5,6 +5,8 @@
 //! then hold. Whatever breaks takes one of these back, and the same rules lead on from there.
 
 mod answers;
+mod closing;
+mod state;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
+use self::state::{Asked, Lease, Link, Root, Survey, Work};
 use super::event::{Action, Answer, Batch, CallId, Event, Guard, Step, Trouble};
 use super::wanted::{Wanted, request_size};
 use super::{SessionConfig, SessionCounts, SessionPhase};
@@ -28,71 +31,6 @@ const PAGE_SIZE: u32 = 1000;
 const HEALTHY: Duration = Duration::from_secs(5);
 /// Leases to remember as ours. A process that lost more than this has other troubles.
 const MAX_PAST: usize = 64;
-
-#[derive(Debug)]
-enum Link {
-    Down { retry_at: Instant },
-    Dialling { call: CallId },
-    Up,
-}
-
-#[derive(Debug, Clone)]
-struct Lease {
-    id: i64,
-    ttl: Duration,
-    /// The sending time of the last grant or renewal that was answered.
-    answered: Instant,
-    /// Answered on this connection and not run out since. Otherwise etcd is asked first whether
-    /// the lease lives, before anything is built on it; it often does, because a server that comes
-    /// back gives every lease its full time again, and then nothing has to be put.
-    fresh: bool,
-}
-
-impl Lease {
-    fn expires(&self) -> Instant {
-        self.answered + self.ttl
-    }
-}
-
-/// A grant under way. Its id is chosen here, so that asking again asks for the same lease.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    id: i64,
-    first_sent: Option<Instant>,
-}
-
-/// What of the own prefix is to be read before anything is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Survey {
-    None,
-    /// Keys only: is everything as we know it?
-    Audit,
-    /// With values: what is there?
-    Full,
-}
-
-/// The session key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Root {
-    Unknown,
-    /// May be put while its modification revision is this one; zero when there is none.
-    Free {
-        mod_revision: i64,
-    },
-    Ours {
-        mod_revision: i64,
-    },
-}
-
-/// The one call that goes beside renewals.
-#[derive(Debug)]
-enum Work {
-    Grant { sent: Instant },
-    Read { survey: Survey },
-    Ask { lease: i64 },
-    Write { batch: Batch },
-    Revoke,
-}
 
 /// See the module's head.
 #[derive(Debug)]
@@ -112,6 +50,8 @@ pub(crate) struct SessionMachine {
     /// two sessions that both take over would do so in turns for ever.
     may_take_over: bool,
     renewal: Option<(CallId, Instant)>,
+    /// Registered, and two thirds of the lease's time have passed without an answer.
+    suspect: bool,
     work: Option<(CallId, Work)>,
     survey: Survey,
     survey_at: Instant,
@@ -158,6 +98,7 @@ impl SessionMachine {
             lease: None,
             past: VecDeque::new(),
             renewal: None,
+            suspect: false,
             work: None,
             survey: Survey::Full,
             survey_at: now,
@@ -209,6 +150,9 @@ impl SessionMachine {
             self.closing,
             lease.filter(|_| self.is_expiry_due()).map(Lease::expires),
             lease.and_then(|l| self.renew_or_give_up_at(l)),
+            lease
+                .filter(|_| self.is_registered() && !self.suspect)
+                .map(Lease::suspect_at),
             self.may_work().then_some(match self.survey {
                 Survey::None => self.audit_at,
                 _ => self.survey_at,
@@ -222,6 +166,7 @@ impl SessionMachine {
             () if self.closed => SessionPhase::Closed,
             () if self.closing.is_some() => SessionPhase::Closing,
             () if self.taken_by.is_some() => SessionPhase::Taken,
+            () if self.suspect => SessionPhase::Suspect,
             () if !self.is_up() => SessionPhase::Connecting,
             () if self.lease.is_none() => SessionPhase::Granting,
             () if self.held_since.is_none() => SessionPhase::Reconciling,
@@ -232,7 +177,7 @@ impl SessionMachine {
     /// Until when the session key is certainly in the store.
     pub(crate) fn registered_until(&self) -> Option<Instant> {
         let lease = self.lease.as_ref()?;
-        matches!(self.root, Root::Ours { .. }).then(|| lease.expires())
+        self.is_registered().then(|| lease.expires())
     }
 
     pub(crate) const fn endpoint(&self) -> usize {
@@ -260,6 +205,10 @@ impl SessionMachine {
         &self.wanted
     }
 
+    const fn is_registered(&self) -> bool {
+        matches!(self.root, Root::Ours { .. })
+    }
+
     const fn is_up(&self) -> bool {
         matches!(self.link, Link::Up)
     }
@@ -274,7 +223,7 @@ impl SessionMachine {
 
     /// Whether something still rests on the lease's local deadline.
     fn is_expiry_due(&self) -> bool {
-        matches!(self.root, Root::Ours { .. }) || self.lease.as_ref().is_some_and(|l| l.fresh)
+        self.is_registered() || self.lease.as_ref().is_some_and(|l| l.fresh)
     }
 
     const fn call(&mut self) -> CallId {
@@ -282,30 +231,18 @@ impl SessionMachine {
         self.next_call
     }
 
-    fn close(&mut self, deadline: Instant, now: Instant) {
-        self.closing = Some(deadline);
-        if let Link::Down { retry_at } = &mut self.link {
-            *retry_at = now;
-        }
-        // Whatever is on its way ends with the lease. Only a grant is waited for: revoked before it
-        // is granted, the lease would stay.
-        self.work
-            .take_if(|(_, work)| !matches!(work, Work::Grant { .. }));
-        self.pages = None;
-        self.held_since = None;
-    }
-
     /// Names everything that is to be done now.
     fn advance(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.closed {
             return;
         }
+        // First, because it is due also while a session that closes only waits.
+        self.note_expiry(now);
         if let Some(deadline) = self.closing
             && self.advance_closing(deadline, now, out)
         {
             return;
         }
-        self.note_expiry(now);
         match self.link {
             Link::Down { retry_at } if now >= retry_at => {
                 let call = self.call();
@@ -345,39 +282,6 @@ impl SessionMachine {
         self.hold(now, out);
     }
 
-    /// Returns whether nothing else is to be done.
-    fn advance_closing(&mut self, deadline: Instant, now: Instant, out: &mut Vec<Action>) -> bool {
-        let granted = self.lease().or_else(|| {
-            self.asked
-                .and_then(|asked| asked.first_sent.map(|_| asked.id))
-        });
-        let Some(lease) = granted else {
-            self.finish(Ok(()), out);
-            return true;
-        };
-        if now >= deadline {
-            let failure = self.last_failure.clone();
-            self.finish(Err(failure), out);
-            return true;
-        }
-        if self.is_up() {
-            if self.work.is_none() {
-                let call = self.call();
-                self.work = Some((call, Work::Revoke));
-                out.push(Action::Revoke { call, lease });
-            }
-            return true;
-        }
-        false
-    }
-
-    fn finish(&mut self, result: Result<(), Option<Failure>>, out: &mut Vec<Action>) {
-        self.closed = true;
-        self.lease = self.lease.take().filter(|_| result.is_err());
-        out.push(Action::Disconnect);
-        out.push(Action::Finish(result));
-    }
-
     /// Past its local deadline the lease may be gone, and the process is not registered. Whether it
     /// is gone only etcd knows.
     fn note_expiry(&mut self, now: Instant) {
@@ -390,6 +294,8 @@ impl SessionMachine {
             self.root = Root::Unknown;
             self.need(Survey::Full, now);
         }
+        let late = |lease: &Lease| now >= lease.suspect_at();
+        self.suspect = self.is_registered() && self.lease.as_ref().is_some_and(late);
     }
 
     /// When the lease's next renewal is due or, while one is unanswered, when to try another
@@ -403,7 +309,7 @@ impl SessionMachine {
                 let patience = self.call_timeout.min(self.config.renew_interval);
                 // At the latest at two thirds of the time to live, which leaves one third for
                 // another server.
-                (sent + patience).max(lease.answered + lease.ttl.mul_f64(2.0 / 3.0))
+                (sent + patience).max(lease.suspect_at())
             }
             None if lease.fresh => lease.answered + self.config.renew_interval.min(lease.ttl / 2),
             None => lease.answered,

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::machine::{Action, CallId, Event, Message, Step, Trouble, WatcherMachine};
+use super::event::{Action, CallId, Event, Message, Step, Trouble};
+use super::machine::WatcherMachine;
 use super::{Change, Sink, WatchConfig, WatchStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
 use crate::keyspace::failure::Need;

@@ -98,16 +98,47 @@ impl Etcd {
     }
 
     async fn attempt(version: EtcdVersion, extra_args: &[&str]) -> Result<Self, PortTaken> {
-        let mut etcd = Self {
+        let mut etcd = Self::unlaunched(version);
+        etcd.extra_args = extra_args.iter().map(ToString::to_string).collect();
+        etcd.launch().await?;
+        Ok(etcd)
+    }
+
+    /// A server that has its ports and does not run yet.
+    fn unlaunched(version: EtcdVersion) -> Self {
+        Self {
             version,
-            extra_args: extra_args.iter().map(ToString::to_string).collect(),
+            extra_args: Vec::new(),
             client_port: ReservedPort::any(),
             peer_port: ReservedPort::any(),
             child: None,
             folder: TempDir::with_prefix("osgi-remote-etcd-").expect("a temporary folder for etcd"),
+        }
+    }
+
+    /// The members of a cluster, with their ports and before their start.
+    pub(super) fn unlaunched_cluster(version: EtcdVersion, count: usize) -> Vec<Self> {
+        let mut members: Vec<Self> = (0..count).map(|_| Self::unlaunched(version)).collect();
+        let url = |(number, member): (usize, &Self)| {
+            format!("m{number}=http://127.0.0.1:{}", member.peer_port.number)
         };
-        etcd.launch().await?;
-        Ok(etcd)
+        let urls: Vec<String> = members.iter().enumerate().map(url).collect();
+        let urls = urls.join(",");
+        for (number, member) in members.iter_mut().enumerate() {
+            let name = format!("m{number}");
+            let args = ["--name", &name, "--initial-cluster", &urls];
+            let timing = ["--heartbeat-interval", "100", "--election-timeout", "1000"];
+            let args = args.iter().chain(&timing);
+            member.extra_args = args.map(ToString::to_string).collect();
+        }
+        members
+    }
+
+    /// Starts a member and waits until its cluster has a leader.
+    pub(super) async fn spawn_member(&mut self) {
+        self.launch()
+            .await
+            .unwrap_or_else(|PortTaken| panic!("port {} of a member was taken", self.port()));
     }
 
     pub fn version(&self) -> EtcdVersion {
@@ -160,6 +191,11 @@ impl Etcd {
     /// SIGCONT.
     pub fn resume(&self) {
         signal(self.pid(), "CONT");
+    }
+
+    /// Whether the process was started and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Starts the server again, on the same ports and data, and waits until it answers. One that is
@@ -248,6 +284,12 @@ impl Etcd {
     }
 
     async fn launch(&mut self) -> Result<(), PortTaken> {
+        self.spawn();
+        self.wait_until_ready().await
+    }
+
+    /// Starts the process and waits for nothing: a member of a cluster is ready only with others.
+    fn spawn(&mut self) {
         let client_url = format!("http://127.0.0.1:{}", self.client_port.number);
         let peer_url = format!("http://127.0.0.1:{}", self.peer_port.number);
         let log = OpenOptions::new()
@@ -304,7 +346,6 @@ impl Etcd {
             panic!("etcd could not be started (run `make setup-tests`): {error}")
         });
         self.child = Some(child);
-        self.wait_until_ready().await
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), PortTaken> {

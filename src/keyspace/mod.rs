@@ -22,6 +22,8 @@ mod endpoint;
 mod error;
 mod mirror;
 mod range;
+#[cfg(test)]
+mod schedules;
 mod session;
 mod watcher;
 

@@ -1,0 +1,4 @@
+//! Random schedules of whole worlds.
+
+#[path = "../../../tests/checker/mod.rs"]
+mod checker;

@@ -222,6 +222,12 @@ async fn observe(world: &World) {
         let (open, allowed) = party.connections();
         party.record(&[("connections", open, allowed)]);
     }
+    // All tasks of this row, with those of the proxies and of the test's own clients, which come and go.
+    const OTHERS: usize = 15;
+    let parties = world.parties().filter(|party| !party.gone).count();
+    let allowed = world.tasks_a_party() * parties + OTHERS;
+    let count = |number: usize| u64::try_from(number).expect("tasks are few");
+    world.consumers[0].holds("tasks in all", count(world.tasks_alive()), count(allowed));
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {

@@ -233,12 +233,7 @@ impl Party {
     /// Writes down what the listeners take for the present state, and how many connections there are.
     pub fn record(&self, holds: &[(&'static str, u64, u64)]) {
         for (what, count, allowed) in holds {
-            self.book.push(What::Holds {
-                client: self.session,
-                what,
-                count: *count,
-                allowed: *allowed,
-            });
+            self.holds(what, *count, *allowed);
         }
         let Some(ears) = &self.ears else { return };
         let view = self.view();
@@ -247,6 +242,15 @@ impl Party {
         let map = ears.map.lock().clone();
         let entries = map.iter().map(|(key, at)| (self.book.key(key), *at)).collect();
         self.book.push(What::View { listener: ears.keys, entries });
+    }
+
+    pub fn holds(&self, what: &'static str, count: u64, allowed: u64) {
+        self.book.push(What::Holds {
+            client: self.session,
+            what,
+            count,
+            allowed,
+        });
     }
 
     /// Connections open now, and how many there may be: one for the session, one for each watch.
@@ -388,7 +392,6 @@ struct Seen {
     lease: Option<i64>,
     claim: Option<(i64, Option<Instant>)>,
     dials: u64,
-    answers: u64,
     calls: u64,
 }
 

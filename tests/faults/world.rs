@@ -270,6 +270,11 @@ impl World {
             .unwrap_or_else(|error| panic!("no quorum read: {error}"))
     }
 
+    /// Tasks for each party, as there were before the fault.
+    pub fn tasks_a_party(&self) -> usize {
+        self.tasks.div_ceil(EXPORTERS + CONSUMERS)
+    }
+
     pub fn tasks_alive(&self) -> usize {
         tokio::runtime::Handle::current().metrics().num_alive_tasks()
     }

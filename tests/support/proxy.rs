@@ -68,9 +68,9 @@ pub struct Traffic {
     pub connections: u64,
     /// Connections open now.
     pub open: u64,
-    /// Bytes that reached the server.
+    /// Bytes passed on to the server.
     pub up: u64,
-    /// Bytes that reached the client.
+    /// Bytes passed on to the client.
     pub down: u64,
 }
 
@@ -145,7 +145,7 @@ impl Proxy {
         }
     }
 
-    /// When bytes of the server last reached the client.
+    /// When bytes of the server were last passed on to the client.
     pub fn last_down(&self) -> Option<Instant> {
         *self.counters.last_down.lock()
     }
@@ -390,9 +390,10 @@ impl<P: Fn(u64)> Pipe<P> {
         while let Some((due, piece)) = pieces.recv().await {
             sleep_until(due).await;
             self.until(|mode| (self.flow)(mode) != Flow::Hold).await?;
-            output.write_all(&piece).await?;
             let length = u64::try_from(piece.len()).expect("a piece is small");
+            // Counted first: whoever acts on these bytes is to find them counted.
             (self.passed)(length);
+            output.write_all(&piece).await?;
             if let Some(rate) = self.mode().rate {
                 #[allow(clippy::cast_precision_loss, reason = "a pause need not be exact")]
                 sleep(Duration::from_secs_f64(length as f64 / rate as f64)).await;

@@ -12,6 +12,7 @@ use osgi_remote::names::SessionId;
 
 use crate::checker::{Fault, What};
 use crate::party::Party;
+use crate::peers::{watches_a_lease_loss, watches_a_restart};
 use crate::support::proxy::{Cut, Flow, Mode};
 use crate::support::eventually;
 use crate::world::{Store, TTL, World, endpoint_of};
@@ -30,11 +31,13 @@ pub struct Row {
     pub quick: bool,
     pub single: bool,
     pub cluster: bool,
+    /// Whether it needs the server in a network namespace.
+    pub namespace: bool,
 }
 
 macro_rules! row {
     ($name:literal, $fault:ident, $($on:ident)+) => {{
-        let mut row = Row { name: $name, run: |world| $fault(world).boxed_local(), quick: false, single: false, cluster: false };
+        let mut row = Row { name: $name, run: |world| $fault(world).boxed_local(), quick: false, single: false, cluster: false, namespace: false };
         $( row.$on = true; )+
         row
     }};
@@ -68,12 +71,16 @@ pub fn all() -> Vec<Row> {
         row!("two processes, one session id", one_session_id, single),
         row!("exporter's process stopped", process_stopped, single),
         row!("consumer starts while etcd is down", starts_without_etcd, single),
+        row!("iPOPO watches a restart of etcd", watches_a_restart, quick single),
+        row!("iPOPO watches a lease loss of ours", watches_a_lease_loss, quick single),
+        row!("namespace: the wire is pulled", wire_pulled, namespace),
+        row!("namespace: the way back is gone", way_back_gone, namespace),
     ]
 }
 
 const KILLED: Fault = Fault::CutOff;
 
-async fn killed_and_restarted(world: &mut World) {
+pub async fn killed_and_restarted(world: &mut World) {
     world.began(KILLED);
     match &mut world.store {
         Store::Single(etcd) => etcd.kill9(),
@@ -114,6 +121,8 @@ async fn wiped_and_ahead(world: &mut World) {
         party.cut(Cut::Reset).await;
     }
     wipe(world).await;
+    // Nothing in the other store will ever tell that this one is gone.
+    world.exporters[1].withdraw("e1-0");
     world.store.single().restart().await;
     world.recorder.restart();
     wear(world, 200).await;
@@ -139,7 +148,7 @@ async fn wear(world: &World, count: usize) {
     }
 }
 
-async fn lease_revoked(world: &mut World) {
+pub async fn lease_revoked(world: &mut World) {
     let lease = world.exporters[0].discovery.health().lease.unwrap();
     world.recorder.revokes(lease);
     world.book.push(What::Meddled);
@@ -310,21 +319,37 @@ async fn one_exporter_cut(world: &mut World) {
     heal(world).await;
 }
 
+/// The exporters' leases run out while the consumers are away too: what those then hear of first is that
+/// all are gone.
 async fn many_vanish(world: &mut World) {
-    let clients = world.exporters.iter().flat_map(Party::clients).collect();
-    world.began_for(Fault::CutOff, clients);
-    for exporter in &world.exporters {
-        exporter.cut(Cut::Reset).await;
+    world.began(Fault::CutOff);
+    for party in world.parties() {
+        party.cut(Cut::Reset).await;
     }
+    let gone = async || {
+        let keys = world.recorder.keys();
+        let left = world.exporters.iter().filter(|e| keys.contains_key(&e.root()));
+        match left.count() {
+            0 => Ok(()),
+            left => Err(format!("{left} sessions are in etcd")),
+        }
+    };
+    eventually(SOON, "the exporters' leases to run out", gone).await;
     let count = world.expected().len();
+    world.nobody_is_to_be_told_of_removals();
+    world.healing();
+    for consumer in &world.consumers {
+        consumer.network(Mode::default()).await;
+    }
     for consumer in &world.consumers {
         let mut updates = consumer.discovery.health_updates();
         let held = updates.wait_for(|health| health.suspects.len() == count);
-        tokio::time::timeout(SOON, held).await.expect("the endpoints become suspects");
+        let held = tokio::time::timeout(SOON, held).await;
+        assert!(held.is_ok(), "no suspects: {}", consumer.discovery.health());
         assert_eq!(consumer.view().len(), count, "suspects are still known");
     }
-    world.nobody_is_to_be_told_of_removals();
-    heal(world).await;
+    world.network(Mode::default()).await;
+    world.healed();
 }
 
 async fn bad_listeners(world: &mut World) {
@@ -332,7 +357,7 @@ async fn bad_listeners(world: &mut World) {
     let feed = discovery.endpoints();
     let mut asleep = feed.listen(|_| true);
     let dropped = feed.listen(|_| true);
-    let mut panicking = feed.listen(|_| panic!("this listener fails, as the test wants it to"));
+    let mut panicking = feed.listen(|_| std::panic::resume_unwind(Box::new("fails")));
     let failed = tokio::spawn(async move { panicking.next().await });
     assert!(failed.await.unwrap_err().is_panic());
     world.book.push(What::Meddled);
@@ -493,6 +518,24 @@ async fn starts_without_etcd(world: &mut World) {
     world.store.single().restart().await;
     world.healed();
     world.keep(folder);
+}
+
+async fn wire_pulled(world: &mut World) {
+    world.began(Fault::CutOff);
+    world.wire().pull(true);
+    lapsed(world.parties()).await;
+    world.healing();
+    world.wire().pull(false);
+    world.healed();
+}
+
+async fn way_back_gone(world: &mut World) {
+    world.began(Fault::CutOff);
+    world.wire().lose_answers(true);
+    lapsed(world.parties()).await;
+    world.healing();
+    world.wire().lose_answers(false);
+    world.healed();
 }
 
 /// Passes everything again.

@@ -54,9 +54,14 @@ type Told = Arc<Mutex<BTreeMap<String, Arc<EndpointDescription>>>>;
 type Map = Arc<Mutex<BTreeMap<String, i64>>>;
 
 impl Party {
-    pub fn start(book: &Book, name: &str, mut config: EtcdConfig, proxies: Vec<Proxy>) -> Self {
-        let addresses: Vec<String> = proxies.iter().map(Proxy::address).collect();
-        config.connect.endpoints = ConnectOptions::parse(&addresses.join(",")).unwrap().endpoints;
+    pub fn start(
+        book: &Book,
+        name: &str,
+        mut config: EtcdConfig,
+        addresses: &str,
+        proxies: Vec<Proxy>,
+    ) -> Self {
+        config.connect.endpoints = ConnectOptions::parse(addresses).unwrap().endpoints;
         let session = book.client(format!("{name}, session"));
         let proxies = Arc::new(proxies);
         let own = config.session_id.to_string();

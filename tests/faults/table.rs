@@ -21,12 +21,15 @@ pub struct Line {
     pub verdicts: Vec<Verdict>,
     /// What else is wrong, if anything is.
     pub problems: Vec<String>,
+    /// Why it could not be run here.
+    pub skipped: Option<String>,
     pub book: Book,
 }
 
 impl Line {
     pub fn is_good(&self) -> bool {
-        self.lost == 0
+        self.skipped.is_some()
+            || self.lost == 0
             && self.false_removals == 0
             && self.problems.is_empty()
             && !self.verdicts.is_empty()
@@ -34,6 +37,9 @@ impl Line {
     }
 
     fn verdict(&self) -> String {
+        if let Some(why) = &self.skipped {
+            return format!("skipped: {why}");
+        }
         let broken = crate::checker::broken(&self.verdicts);
         if !broken.is_empty() {
             let names: Vec<String> = broken.iter().map(ToString::to_string).collect();
@@ -128,7 +134,7 @@ pub fn print(lines: &[Line]) {
                 line.etcd.clone(),
                 line.lost.to_string(),
                 line.false_removals.to_string(),
-                recovery.unwrap_or_else(|| "never".to_owned()),
+                recovery.unwrap_or_else(|| "-".to_owned()),
                 line.verdict(),
             ]
         })

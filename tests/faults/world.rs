@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use etcd_client::Client;
-use osgi_remote::discovery::etcd::EtcdConfig;
+use osgi_remote::discovery::etcd::{EtcdConfig, Guard};
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::names::TopKey;
 use tempfile::TempDir;
@@ -16,8 +16,10 @@ use crate::book::{Book, Recorder, Snapshot, connect};
 use crate::checker::{Fault, What};
 use crate::child::Exporter;
 use crate::party::Party;
+use crate::peers::Peer;
+use crate::support::namespace::Namespace;
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::{Cluster, Etcd, EtcdVersion};
+use crate::support::{Cluster, Etcd};
 
 /// The time to live of all sessions: short, so that a lease can run out in a test.
 pub const TTL: Duration = Duration::from_secs(3);
@@ -86,12 +88,15 @@ pub struct World {
     /// Whether the fault is one that listeners must not notice, though keys go.
     pub silent: bool,
     pub children: Vec<Exporter>,
+    pub peers: Vec<Peer>,
+    /// The namespace of the server, if it has one: there are no proxies then.
+    pub namespace: Option<Namespace>,
     folders: Vec<TempDir>,
 }
 
 impl World {
     /// Three exporters with three endpoints each and two consumers, all of whom know everything.
-    pub async fn start(book: Book, store: Store) -> Self {
+    pub async fn start(book: Book, store: Store, namespace: Option<Namespace>) -> Self {
         let top: TopKey = "org.example.faults".parse().unwrap();
         let recorder = Recorder::start(&book, store.addresses(), top.as_str());
         let mut world = Self {
@@ -107,6 +112,8 @@ impl World {
             foreign: BTreeMap::new(),
             silent: false,
             children: Vec::new(),
+            peers: Vec::new(),
+            namespace,
             folders: Vec::new(),
         };
         for number in 0..EXPORTERS {
@@ -133,7 +140,10 @@ impl World {
         let mut config = EtcdConfig::new("127.0.0.1:1").unwrap();
         config.top_key = self.top.clone();
         config.lease_ttl = TTL;
-        config.guard = Some(osgi_remote::discovery::etcd::Guard::for_ttl(TTL));
+        let mut guard = Guard::for_ttl(TTL);
+        // An exporter's backoff may be the longest just when it could come back.
+        guard.hold = Duration::from_secs(45);
+        config.guard = Some(guard);
         config.disconnect_timeout = Duration::from_secs(2);
         config
     }
@@ -141,10 +151,17 @@ impl World {
     /// A party behind proxies of its own, one for each server.
     pub async fn party(&self, name: &str, config: EtcdConfig) -> Party {
         let mut proxies = Vec::new();
+        let mut addresses = Vec::new();
         for server in self.store.addresses() {
-            proxies.push(Proxy::to(server).await);
+            if self.namespace.is_some() {
+                addresses.push(server.to_string());
+                continue;
+            }
+            let proxy = Proxy::to(server).await;
+            addresses.push(proxy.address());
+            proxies.push(proxy);
         }
-        Party::start(&self.book, name, config, proxies)
+        Party::start(&self.book, name, config, &addresses.join(","), proxies)
     }
 
     pub fn parties(&self) -> impl Iterator<Item = &Party> {
@@ -206,6 +223,11 @@ impl World {
             assert!(lost.is_ok(), "{} does not notice that its lease is gone", party.name);
             party.relist();
         }
+    }
+
+    /// The wire to the server's namespace.
+    pub fn wire(&self) -> &Namespace {
+        self.namespace.as_ref().expect("this row has a namespace")
     }
 
     /// Treats all connections of all parties in this way.
@@ -333,11 +355,3 @@ pub fn endpoint_of(id: &str, version: &str) -> EndpointDescription {
     .unwrap()
 }
 
-/// Starts a store of one server or of three.
-pub async fn store(version: EtcdVersion, cluster: bool) -> Store {
-    if cluster {
-        Store::Cluster(Cluster::start(version).await)
-    } else {
-        Store::Single(Etcd::start(version).await)
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -64,6 +64,9 @@ impl Kv {
 pub struct Etcd {
     version: EtcdVersion,
     extra_args: Vec<String>,
+    host: Ipv4Addr,
+    /// A process in the network namespace in which the server is to run.
+    namespace: Option<u32>,
     client_port: ReservedPort,
     peer_port: ReservedPort,
     child: Option<OwnedChild>,
@@ -104,11 +107,23 @@ impl Etcd {
         Ok(etcd)
     }
 
+    /// Starts a server in the network namespace of a process, on an address that it has there.
+    pub async fn start_in_namespace(version: EtcdVersion, of: u32, host: Ipv4Addr) -> Self {
+        let mut etcd = Self::unlaunched(version);
+        (etcd.host, etcd.namespace) = (host, Some(of));
+        etcd.launch()
+            .await
+            .unwrap_or_else(|PortTaken| panic!("a port in a new namespace was taken"));
+        etcd
+    }
+
     /// A server that has its ports and does not run yet.
     fn unlaunched(version: EtcdVersion) -> Self {
         Self {
             version,
             extra_args: Vec::new(),
+            host: Ipv4Addr::LOCALHOST,
+            namespace: None,
             client_port: ReservedPort::any(),
             peer_port: ReservedPort::any(),
             child: None,
@@ -155,7 +170,7 @@ impl Etcd {
     }
 
     pub fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.client_port.number).into()
+        (self.host, self.client_port.number).into()
     }
 
     /// The process id.
@@ -290,14 +305,22 @@ impl Etcd {
 
     /// Starts the process and waits for nothing: a member of a cluster is ready only with others.
     fn spawn(&mut self) {
-        let client_url = format!("http://127.0.0.1:{}", self.client_port.number);
+        let client_url = format!("http://{}", self.address());
         let peer_url = format!("http://127.0.0.1:{}", self.peer_port.number);
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log())
             .expect("etcd's log file");
-        let mut command = dying_with_us(tools::etcd(self.version));
+        let program = tools::etcd(self.version);
+        let mut command = match self.namespace {
+            None => dying_with_us(program),
+            Some(of) => {
+                let mut command = dying_with_us("nsenter");
+                command.arg(format!("--net=/proc/{of}/ns/net")).arg(program);
+                command
+            }
+        };
         command
             .args([
                 "--name",

@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod ipopo;
 pub mod ipopo_decoder;
+pub mod namespace;
 pub mod process;
 pub mod proxy;
 pub mod tools;

@@ -132,12 +132,15 @@ impl Snapshot {
     }
 
     pub fn record(&self, book: &Book) {
-        let entries = self.entries.iter().map(|(key, value, revision, lease)| Entry {
-            key: book.key(key),
-            revision: *revision,
-            value: hash(value),
-            lease: *lease,
-        });
+        let entries = self
+            .entries
+            .iter()
+            .map(|(key, value, revision, lease)| Entry {
+                key: book.key(key),
+                revision: *revision,
+                value: hash(value),
+                lease: *lease,
+            });
         let entries = entries.collect();
         let living = self.leases.clone();
         book.push(What::Read { entries, living });

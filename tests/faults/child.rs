@@ -13,7 +13,9 @@ pub struct Exporter(OwnedChild);
 impl Exporter {
     /// Starts it; that it is ready is seen by its endpoint.
     pub async fn start(etcd: &str, top: &str, ttl: Duration) -> Self {
-        let program = tokio::task::spawn_blocking(program).await.expect("the sample is built");
+        let program = tokio::task::spawn_blocking(program)
+            .await
+            .expect("the sample is built");
         let mut command = dying_with_us(program);
         command.args(["--etcd", etcd, "--listen", "127.0.0.1:0"]);
         for setting in [
@@ -47,7 +49,9 @@ fn program() -> &'static PathBuf {
     PROGRAM.get_or_init(|| {
         let test = std::env::current_exe().expect("the test's own path");
         let profile = test.parent().and_then(|deps| deps.parent());
-        let program = profile.expect("a test lies in deps/").join("examples/hello_exporter");
+        let program = profile
+            .expect("a test lies in deps/")
+            .join("examples/hello_exporter");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--example", "hello_exporter"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -13,8 +13,8 @@ use osgi_remote::names::SessionId;
 use crate::checker::{Fault, What};
 use crate::party::Party;
 use crate::peers::{watches_a_lease_loss, watches_a_restart};
-use crate::support::proxy::{Cut, Flow, Mode};
 use crate::support::eventually;
+use crate::support::proxy::{Cut, Flow, Mode};
 use crate::world::{Store, TTL, World, endpoint_of};
 
 /// On a busy machine what takes seconds may take many.
@@ -49,7 +49,7 @@ pub fn all() -> Vec<Row> {
         row!("kill -9 and restart", killed_and_restarted, quick single cluster),
         row!("stopped for longer than the TTL", stopped, quick single),
         row!("data wiped, same address", wiped, single),
-        row!("data wiped, revisions ahead", wiped_and_ahead, single),
+        row!("data wiped, revisions ahead", wiped_and_ahead, quick single),
         row!("lease revoked by hand", lease_revoked, quick single cluster),
         row!("keys deleted by hand", keys_deleted, single),
         row!("compaction while cut off", compacted, quick single cluster),
@@ -63,14 +63,22 @@ pub fn all() -> Vec<Row> {
         row!("network down, packets wait", packets_wait, single),
         row!("slow", slow, single),
         row!("lossy", lossy, single),
-        row!("one exporter cut, others see it go", one_exporter_cut, single),
+        row!(
+            "one exporter cut, others see it go",
+            one_exporter_cut,
+            single
+        ),
         row!("many sessions vanish at once", many_vanish, single),
         row!("listeners that sleep, go and panic", bad_listeners, single),
         row!("10,000 endpoints at once", ten_thousand, single),
         row!("rubbish under the prefix", rubbish, single),
         row!("two processes, one session id", one_session_id, single),
         row!("exporter's process stopped", process_stopped, single),
-        row!("consumer starts while etcd is down", starts_without_etcd, single),
+        row!(
+            "consumer starts while etcd is down",
+            starts_without_etcd,
+            single
+        ),
         row!("iPOPO watches a restart of etcd", watches_a_restart, quick single),
         row!("iPOPO watches a lease loss of ours", watches_a_lease_loss, quick single),
         row!("namespace: the wire is pulled", wire_pulled, namespace),
@@ -144,7 +152,10 @@ async fn wipe(world: &mut World) {
 async fn wear(world: &World, count: usize) {
     let mut client = world.client().await;
     for number in 0..count {
-        client.put("elsewhere", number.to_string(), None).await.unwrap();
+        client
+            .put("elsewhere", number.to_string(), None)
+            .await
+            .unwrap();
     }
 }
 
@@ -188,7 +199,13 @@ async fn compacted(world: &mut World) {
     let mut client = world.client().await;
     let now = client.get("elsewhere", None).await.unwrap();
     let revision = now.header().unwrap().revision();
-    let newest = world.snapshot().await.revisions().into_values().max().unwrap_or(0);
+    let newest = world
+        .snapshot()
+        .await
+        .revisions()
+        .into_values()
+        .max()
+        .unwrap_or(0);
     let recorded = async || match world.recorder.revision() {
         seen if seen >= newest => Ok(()),
         seen => Err(format!("{seen} of {newest}")),
@@ -243,22 +260,52 @@ async fn closed(world: &mut World) {
 
 async fn requests_lost(world: &mut World) {
     let up = Flow::Swallow;
-    until_lapsed(world, Mode { up, ..Mode::default() }).await;
+    until_lapsed(
+        world,
+        Mode {
+            up,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 async fn answers_lost(world: &mut World) {
     let down = Flow::Swallow;
-    until_lapsed(world, Mode { down, ..Mode::default() }).await;
+    until_lapsed(
+        world,
+        Mode {
+            down,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 async fn half_open(world: &mut World) {
     let (up, down) = (Flow::Swallow, Flow::Swallow);
-    until_lapsed(world, Mode { up, down, ..Mode::default() }).await;
+    until_lapsed(
+        world,
+        Mode {
+            up,
+            down,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 async fn packets_wait(world: &mut World) {
     let (up, down) = (Flow::Hold, Flow::Hold);
-    until_lapsed(world, Mode { up, down, ..Mode::default() }).await;
+    until_lapsed(
+        world,
+        Mode {
+            up,
+            down,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 async fn until_lapsed(world: &mut World, mode: Mode) {
@@ -276,13 +323,30 @@ async fn until_lapsed(world: &mut World, mode: Mode) {
 async fn slow(world: &mut World) {
     let delay = Duration::from_millis(200);
     let rate = Some(64 * 1024);
-    through_bad_weather(world, Mode { delay, rate, ..Mode::default() }).await;
+    through_bad_weather(
+        world,
+        Mode {
+            delay,
+            rate,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 async fn lossy(world: &mut World) {
     let (delay, retransmission) = (Duration::from_millis(10), Duration::from_millis(400));
     let loss = 20;
-    through_bad_weather(world, Mode { delay, loss, retransmission, ..Mode::default() }).await;
+    through_bad_weather(
+        world,
+        Mode {
+            delay,
+            loss,
+            retransmission,
+            ..Mode::default()
+        },
+    )
+    .await;
 }
 
 /// Endpoints come, change and go while the network is bad, and everybody gets to know: nothing waits for
@@ -328,7 +392,10 @@ async fn many_vanish(world: &mut World) {
     }
     let gone = async || {
         let keys = world.recorder.keys();
-        let left = world.exporters.iter().filter(|e| keys.contains_key(&e.root()));
+        let left = world
+            .exporters
+            .iter()
+            .filter(|e| keys.contains_key(&e.root()));
         match left.count() {
             0 => Ok(()),
             left => Err(format!("{left} sessions are in etcd")),
@@ -377,7 +444,10 @@ async fn bad_listeners(world: &mut World) {
     // It slept all the time, and is told the present: one ADDED for each.
     let mut told = 0;
     while let Some(change) = asleep.try_next() {
-        assert!(matches!(change, osgi_remote::feed::Change::Added(..)), "{change:?}");
+        assert!(
+            matches!(change, osgi_remote::feed::Change::Added(..)),
+            "{change:?}"
+        );
         told += 1;
     }
     assert_eq!(told, world.expected().len());
@@ -389,19 +459,30 @@ async fn ten_thousand(world: &mut World) {
     let mut client = world.client().await;
     let lease = client.lease_grant(600, None).await.unwrap().id();
     let options = PutOptions::new().with_lease(lease);
-    let mut puts = vec![TxnOp::put(root.as_str(), session.as_str(), Some(options.clone()))];
+    let mut puts = vec![TxnOp::put(
+        root.as_str(),
+        session.as_str(),
+        Some(options.clone()),
+    )];
     let mut all = Vec::new();
     for number in 0..10_000 {
         let endpoint = endpoint_of(&format!("many-{number}"), "1");
         let value = service_info::encode(&ServiceInfo::new(endpoint.clone()), "127.0.0.1").unwrap();
-        puts.push(TxnOp::put(format!("{root}/{}", endpoint.id()), value, Some(options.clone())));
+        puts.push(TxnOp::put(
+            format!("{root}/{}", endpoint.id()),
+            value,
+            Some(options.clone()),
+        ));
         all.push((endpoint.id().to_string(), endpoint));
     }
     world.book.push(What::Meddled);
     world.foreign.extend(all);
     while !puts.is_empty() {
         let rest = puts.split_off(puts.len().min(100));
-        client.txn(Txn::new().and_then(std::mem::replace(&mut puts, rest))).await.unwrap();
+        client
+            .txn(Txn::new().and_then(std::mem::replace(&mut puts, rest)))
+            .await
+            .unwrap();
     }
     world.healed();
 }
@@ -413,7 +494,10 @@ async fn rubbish(world: &mut World) {
     let entries: Vec<(Vec<u8>, Vec<u8>)> = vec![
         (format!("{top}/no-uuid").into(), b"x".to_vec()),
         (format!("{top}/no-uuid/e").into(), good.clone().into()),
-        (format!("{top}/{uuid}/not-json").into(), b"not json".to_vec()),
+        (
+            format!("{top}/{uuid}/not-json").into(),
+            b"not json".to_vec(),
+        ),
         (format!("{top}/{uuid}/bytes").into(), vec![0xff, 0xfe, 0x00]),
         (format!("{top}/{uuid}/other-id").into(), good.clone().into()),
         (format!("{top}/{uuid}/deep/er").into(), good.into()),
@@ -432,19 +516,29 @@ async fn rubbish(world: &mut World) {
         let mut updates = consumer.discovery.health_updates();
         let seen = updates.wait_for(|health| health.rejected.len() == count);
         let seen = tokio::time::timeout(SOON, seen).await;
-        assert!(seen.is_ok(), "rejected: {:#?}", consumer.discovery.rejected());
+        assert!(
+            seen.is_ok(),
+            "rejected: {:#?}",
+            consumer.discovery.rejected()
+        );
     }
     world.healed();
     let settled = world.settle(SOON).await;
     settled.unwrap_or_else(|error| panic!("rubbish stops others: {error}"));
-    for prefix in [format!("{top}/no-uuid"), format!("{top}/{uuid}"), format!("{top}//")] {
+    for prefix in [
+        format!("{top}/no-uuid"),
+        format!("{top}/{uuid}"),
+        format!("{top}//"),
+    ] {
         let all = DeleteOptions::new().with_prefix();
         client.delete(prefix, Some(all)).await.unwrap();
     }
     for consumer in &world.consumers {
         let mut updates = consumer.discovery.health_updates();
         let gone = updates.wait_for(|health| health.rejected.is_empty());
-        tokio::time::timeout(SOON, gone).await.expect("what is gone is reported no more");
+        tokio::time::timeout(SOON, gone)
+            .await
+            .expect("what is gone is reported no more");
     }
     world.book.push(What::Meddled);
 }
@@ -456,8 +550,13 @@ async fn one_session_id(world: &mut World) {
     second.advertise(&endpoint_of("e0-second", "1"));
     let mut updates = second.discovery.health_updates();
     let refused = updates.wait_for(|h| h.session == osgi_remote::keyspace::SessionPhase::Taken);
-    tokio::time::timeout(SOON, refused).await.expect("the second is refused");
-    world.settle(SOON).await.unwrap_or_else(|error| panic!("the first is disturbed: {error}"));
+    tokio::time::timeout(SOON, refused)
+        .await
+        .expect("the second is refused");
+    world
+        .settle(SOON)
+        .await
+        .unwrap_or_else(|error| panic!("the first is disturbed: {error}"));
     // The first one goes, and the second one has it.
     let mut first = world.exporters.remove(0);
     first.close(&world.recorder).await;
@@ -510,7 +609,11 @@ async fn starts_without_etcd(world: &mut World) {
     config.session_id = SessionId::random();
     let mut late = world.party("consumer, later run", config).await;
     late.listen();
-    assert_eq!(late.view().len(), count, "it begins with what the earlier run saw");
+    assert_eq!(
+        late.view().len(),
+        count,
+        "it begins with what the earlier run saw"
+    );
     assert_eq!(late.discovery.health().suspects.len(), count);
     world.consumers.push(late);
     noticed(world).await;
@@ -551,7 +654,11 @@ async fn lapsed(parties: impl Iterator<Item = &Party>) {
         let mut updates = party.discovery.health_updates();
         let lapsed = updates.wait_for(|health| health.registered_until.is_none());
         let lapsed = tokio::time::timeout(SOON, lapsed).await;
-        assert!(lapsed.is_ok(), "{} still calls itself registered", party.name);
+        assert!(
+            lapsed.is_ok(),
+            "{} still calls itself registered",
+            party.name
+        );
     }
 }
 
@@ -559,9 +666,8 @@ async fn lapsed(parties: impl Iterator<Item = &Party>) {
 async fn noticed(world: &World) {
     for party in world.parties() {
         let mut updates = party.discovery.health_updates();
-        let noticed = updates.wait_for(|health| {
-            health.stale_since.is_some() && health.counts.session.failures > 0
-        });
+        let noticed = updates
+            .wait_for(|health| health.stale_since.is_some() && health.counts.session.failures > 0);
         let noticed = tokio::time::timeout(SOON, noticed).await;
         assert!(noticed.is_ok(), "{} notices nothing", party.name);
     }
@@ -577,4 +683,3 @@ pub async fn renewed(world: &World, times: u64) {
         assert!(renewed.is_ok(), "{} does not renew its lease", party.name);
     }
 }
-

@@ -75,7 +75,9 @@ enum Place {
 fn cases(wanted: impl Fn(&Row) -> bool) -> Vec<Case> {
     // For work on one fault: a part of its name.
     let only = std::env::var("FAULT").unwrap_or_default();
-    let rows = faults::all().into_iter().filter(|row| wanted(row) && row.name.contains(&only));
+    let rows = faults::all()
+        .into_iter()
+        .filter(|row| wanted(row) && row.name.contains(&only));
     let mut cases = Vec::new();
     for row in rows {
         for version in EtcdVersion::ALL {
@@ -85,7 +87,11 @@ fn cases(wanted: impl Fn(&Row) -> bool) -> Vec<Case> {
                 (Place::Namespace, row.namespace),
             ] {
                 if asked {
-                    cases.push(Case { row, version, place });
+                    cases.push(Case {
+                        row,
+                        version,
+                        place,
+                    });
                 }
             }
         }
@@ -148,7 +154,11 @@ impl Case {
             EtcdVersion::V3_4 => "3.4",
             EtcdVersion::V3_5 => "3.5",
         };
-        let members = if self.place == Place::Cluster { " x3" } else { "" };
+        let members = if self.place == Place::Cluster {
+            " x3"
+        } else {
+            ""
+        };
         format!("{version}{members}")
     }
 
@@ -208,11 +218,11 @@ impl Case {
         };
         let mut world = World::start(line.book.clone(), store, namespace).await;
         (self.row.run)(&mut world).await;
-        let healed = world.healed_at.expect("every fault heals");
-        match world.settle(RECOVERED_WITHIN).await {
-            Ok(_) => line.recovery = Some(healed.elapsed()),
-            Err(error) => line.problems.push(format!("not right {error}")),
+        assert!(world.healed_at.is_some(), "every fault heals");
+        if let Err(error) = world.settle(RECOVERED_WITHIN).await {
+            line.problems.push(format!("not right {error}"));
         }
+        line.recovery = world.recovery.get().copied();
         judge(&world, line).await;
         for peer in &world.peers {
             peer.record(&world);
@@ -234,7 +244,11 @@ async fn judge(world: &World, line: &mut Line) {
         let view = consumer.view();
         line.lost += expected.keys().filter(|id| !view.contains_key(*id)).count();
     }
-    let listeners: Vec<_> = world.consumers.iter().filter_map(|c| c.listeners()).collect();
+    let listeners: Vec<_> = world
+        .consumers
+        .iter()
+        .filter_map(|c| c.listeners())
+        .collect();
     line.false_removals = table::false_removals(&line.book, &listeners, world.silent);
 }
 

@@ -8,9 +8,7 @@ use osgi_remote::discovery::{Advertiser, Subscriber};
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{self, ServiceInfo};
 use osgi_remote::feed;
-use osgi_remote::keyspace::{
-    Change, ConnectOptions, Sink, WatchConfig, WatchPhase, Watcher,
-};
+use osgi_remote::keyspace::{Change, ConnectOptions, Sink, WatchConfig, WatchPhase, Watcher};
 use osgi_remote::names::EndpointId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -72,7 +70,12 @@ impl Party {
             value: hash(own.as_bytes()),
         });
         let discovery = Arc::new(EtcdDiscovery::start(config.clone()).unwrap());
-        let health = observe(book.clone(), session, Arc::clone(&discovery), Arc::clone(&proxies));
+        let health = observe(
+            book.clone(),
+            session,
+            Arc::clone(&discovery),
+            Arc::clone(&proxies),
+        );
         Self {
             name: name.to_owned(),
             session,
@@ -89,8 +92,14 @@ impl Party {
 
     /// All numbers of this party in the book, for a fault that is its own.
     pub fn clients(&self) -> Vec<Option<Client>> {
-        let ears = self.ears.iter().flat_map(|ears| [ears.endpoints, ears.keys]);
-        std::iter::once(self.session).chain(ears).map(Some).collect()
+        let ears = self
+            .ears
+            .iter()
+            .flat_map(|ears| [ears.endpoints, ears.keys]);
+        std::iter::once(self.session)
+            .chain(ears)
+            .map(Some)
+            .collect()
     }
 
     pub fn root(&self) -> String {
@@ -130,13 +139,19 @@ impl Party {
     pub fn listen(&mut self) {
         let endpoints = self.book.client(format!("{}, listener", self.name));
         let scope = Scope::Endpoints;
-        self.book.push(What::Listening { listener: endpoints, scope });
+        self.book.push(What::Listening {
+            listener: endpoints,
+            scope,
+        });
         let told = Told::default();
         let listener = self.discovery.endpoints().listen(|_| true);
         let listener = hear(self.book.clone(), endpoints, listener, Arc::clone(&told));
         let keys = self.book.client(format!("{}, keys", self.name));
         let scope = Scope::Keys;
-        self.book.push(What::Listening { listener: keys, scope });
+        self.book.push(What::Listening {
+            listener: keys,
+            scope,
+        });
         let map = Map::default();
         let sink = Keys {
             book: self.book.clone(),
@@ -208,15 +223,25 @@ impl Party {
         let name = &self.name;
         let view = self.view();
         let content = |description: &EndpointDescription| description.properties().clone();
-        let wanted: BTreeMap<_, _> = expected.iter().map(|(id, e)| (id.clone(), content(e))).collect();
-        let seen = view.iter().map(|(id, e)| (id.clone(), content(e))).collect();
+        let wanted: BTreeMap<_, _> = expected
+            .iter()
+            .map(|(id, e)| (id.clone(), content(e)))
+            .collect();
+        let seen = view
+            .iter()
+            .map(|(id, e)| (id.clone(), content(e)))
+            .collect();
         let ids = |map: &BTreeMap<String, _>| -> BTreeMap<String, ()> {
             map.keys().map(|id| (id.clone(), ())).collect()
         };
         same(name, &ids(&seen), &ids(&wanted))?;
         same(name, &versions(&view), &versions_of(expected))?;
         let told = ears.told.lock().clone();
-        same(&format!("{name}'s listener"), &versions(&told), &versions(&view))?;
+        same(
+            &format!("{name}'s listener"),
+            &versions(&told),
+            &versions(&view),
+        )?;
         same(&format!("{name}'s watcher"), &ears.map.lock(), revisions)?;
         let health = self.discovery.health();
         if health.stale_since.is_some() || !health.suspects.is_empty() {
@@ -232,7 +257,9 @@ impl Party {
     /// The endpoints as a user sees them now.
     pub fn view(&self) -> BTreeMap<String, Arc<EndpointDescription>> {
         let snapshot = self.discovery.endpoints().snapshot().into_iter();
-        snapshot.map(|(id, endpoint)| (id.to_string(), endpoint)).collect()
+        snapshot
+            .map(|(id, endpoint)| (id.to_string(), endpoint))
+            .collect()
     }
 
     /// Writes down what the listeners take for the present state, and how many connections there are.
@@ -243,10 +270,19 @@ impl Party {
         let Some(ears) = &self.ears else { return };
         let view = self.view();
         let entries = view.keys().map(|id| (self.book.key(id), 0)).collect();
-        self.book.push(What::View { listener: ears.endpoints, entries });
+        self.book.push(What::View {
+            listener: ears.endpoints,
+            entries,
+        });
         let map = ears.map.lock().clone();
-        let entries = map.iter().map(|(key, at)| (self.book.key(key), *at)).collect();
-        self.book.push(What::View { listener: ears.keys, entries });
+        let entries = map
+            .iter()
+            .map(|(key, at)| (self.book.key(key), *at))
+            .collect();
+        self.book.push(What::View {
+            listener: ears.keys,
+            entries,
+        });
     }
 
     pub fn holds(&self, what: &'static str, count: u64, allowed: u64) {
@@ -289,7 +325,9 @@ impl Party {
         if let Some(lease) = self.discovery.health().lease {
             recorder.revokes(lease);
         }
-        self.book.push(What::Gone { client: self.session });
+        self.book.push(What::Gone {
+            client: self.session,
+        });
         if let Some(ears) = self.ears.take() {
             ears.watcher.close().await.unwrap();
         }
@@ -310,7 +348,10 @@ fn versions_of(map: &BTreeMap<String, EndpointDescription>) -> Versions {
 }
 
 fn version(endpoint: &EndpointDescription) -> Option<String> {
-    endpoint.properties().get("version").map(ToString::to_string)
+    endpoint
+        .properties()
+        .get("version")
+        .map(ToString::to_string)
 }
 
 /// Writes down what a listener is told, until its feed ends.
@@ -330,7 +371,13 @@ async fn hear(
         };
         let key = book.key(&id);
         let mut told = told.lock();
-        book.push(What::Told { listener, news, key, revision: 0, value: 0 });
+        book.push(What::Told {
+            listener,
+            news,
+            key,
+            revision: 0,
+            value: 0,
+        });
         match value {
             Some(value) => told.insert(id, value),
             None => told.remove(&id),
@@ -363,7 +410,13 @@ impl Sink for Keys {
                     (News::Removed, 0)
                 }
             };
-            self.book.push(What::Told { listener, news, key, revision, value });
+            self.book.push(What::Told {
+                listener,
+                news,
+                key,
+                revision,
+                value,
+            });
         }
     }
 
@@ -411,7 +464,10 @@ impl Seen {
         if health.lease != self.lease
             && let Some(lease) = health.lease
         {
-            book.push(What::Granted { lease, by: Some(client) });
+            book.push(What::Granted {
+                lease,
+                by: Some(client),
+            });
         }
         self.lease = health.lease.or(self.lease);
         let claim = self.lease.map(|lease| (lease, health.registered_until));
@@ -426,17 +482,32 @@ impl Seen {
         if let (Some(last), Some(_)) = (last, until) {
             self.calls += 1;
             let (call, request) = (self.calls, Request::Renew);
-            book.push_at(last, What::Sent { client, call, request });
+            book.push_at(
+                last,
+                What::Sent {
+                    client,
+                    call,
+                    request,
+                },
+            );
             let ttl = crate::world::TTL;
             book.push_at(last, What::Answered { client, call, ttl });
         }
         let until = until.map(|until| book.at(until));
-        book.push(What::Registered { client, lease, until });
+        book.push(What::Registered {
+            client,
+            lease,
+            until,
+        });
     }
 
     fn request(&mut self, book: &Book, client: Client, request: Request) {
         self.calls += 1;
         let call = self.calls;
-        book.push(What::Sent { client, call, request });
+        book.push(What::Sent {
+            client,
+            call,
+            request,
+        });
     }
 }

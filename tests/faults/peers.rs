@@ -50,9 +50,15 @@ impl Peer {
                 (Some("endpoint"), Some("removed")) => News::Removed,
                 _ => continue,
             };
-            let key = world.book.key(event["endpoint_id"].as_str().expect("an id"));
+            let key = world
+                .book
+                .key(event["endpoint_id"].as_str().expect("an id"));
             let observer = self.number;
-            world.book.push(What::Peer { observer, news, key });
+            world.book.push(What::Peer {
+                observer,
+                news,
+                key,
+            });
         }
     }
 
@@ -60,7 +66,9 @@ impl Peer {
     async fn is_well(&self, endpoints: usize) {
         eventually(SOON, "iPOPO to be well", async || {
             let health = self.ipopo.health().await;
-            let known = health["discovered"].as_object().map_or(0, serde_json::Map::len);
+            let known = health["discovered"]
+                .as_object()
+                .map_or(0, serde_json::Map::len);
             match health["watching"] == true && health["connected"] == true && known == endpoints {
                 true => Ok(()),
                 false => Err(health),
@@ -83,7 +91,11 @@ pub async fn watches_a_restart(world: &mut World) {
     for id in world.expected().keys() {
         // The one that was announced in the outage is news to it only if its watch lived.
         assert!(peer.count("added", id) <= 1, "{id} was added twice");
-        assert_eq!((later.count("added", id), later.count("removed", id)), (1, 0), "{id}");
+        assert_eq!(
+            (later.count("added", id), later.count("removed", id)),
+            (1, 0),
+            "{id}"
+        );
     }
     world.peers.extend([peer, later]);
 }
@@ -92,12 +104,12 @@ pub async fn watches_a_restart(world: &mut World) {
 pub async fn watches_a_lease_loss(world: &mut World) {
     let peer = Peer::start(world).await;
     crate::faults::lease_revoked(world).await;
+    let settled = world.settle(SOON).await;
+    settled.unwrap_or_else(|error| panic!("not right {error}"));
     for id in world.exporters[0].wanted.keys() {
         peer.told("removed", id).await;
         peer.told("added", id).await;
     }
-    let settled = world.settle(SOON).await;
-    settled.unwrap_or_else(|error| panic!("not right {error}"));
     crate::faults::renewed(world, 3).await;
     peer.is_well(world.expected().len()).await;
     for id in world.expected().keys() {

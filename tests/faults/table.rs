@@ -30,10 +30,10 @@ impl Line {
     pub fn is_good(&self) -> bool {
         self.skipped.is_some()
             || self.lost == 0
-            && self.false_removals == 0
-            && self.problems.is_empty()
-            && !self.verdicts.is_empty()
-            && !self.verdicts.iter().any(Verdict::is_broken)
+                && self.false_removals == 0
+                && self.problems.is_empty()
+                && !self.verdicts.is_empty()
+                && !self.verdicts.iter().any(Verdict::is_broken)
     }
 
     fn verdict(&self) -> String {
@@ -72,7 +72,11 @@ impl Line {
         }
         let lines = lines(&self.book);
         let from = lines.len().saturating_sub(TAIL);
-        let _ = writeln!(text, "the end of its history, which is in {}:", stored.display());
+        let _ = writeln!(
+            text,
+            "the end of its history, which is in {}:",
+            stored.display()
+        );
         for line in &lines[from..] {
             let _ = writeln!(text, "  {}", shortened(line));
         }
@@ -83,7 +87,13 @@ impl Line {
     pub fn store(&self, folder: &Path) -> io::Result<PathBuf> {
         let name: String = format!("{}-{}", self.fault, self.etcd)
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '.' {
+                    c
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let path = folder.join(name + ".json");
         std::fs::create_dir_all(folder)?;
@@ -124,11 +134,20 @@ fn lines(book: &Book) -> Vec<String> {
 
 /// The table of all rows.
 pub fn print(lines: &[Line]) {
-    let heads = ["fault", "etcd", "lost", "false removals", "recovery", "verdicts"];
+    let heads = [
+        "fault",
+        "etcd",
+        "lost",
+        "false removals",
+        "recovery",
+        "verdicts",
+    ];
     let rows: Vec<[String; 6]> = lines
         .iter()
         .map(|line| {
-            let recovery = line.recovery.map(|time| format!("{:.1} s", time.as_secs_f64()));
+            let recovery = line
+                .recovery
+                .map(|time| format!("{:.1} s", time.as_secs_f64()));
             [
                 line.fault.to_owned(),
                 line.etcd.clone(),
@@ -147,7 +166,9 @@ pub fn print(lines: &[Line]) {
     }
     let show = |cells: Vec<&str>| {
         let cells = cells.iter().zip(widths);
-        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         println!("{}", line.join("  ").trim_end());
     };
     show(heads.to_vec());
@@ -182,14 +203,23 @@ pub fn false_removals(book: &Book, listeners: &[(u32, u32)], silent: bool) -> us
                     *gone.entry(name).or_default() += 1;
                 }
             }
-            What::Told { listener, news: News::Removed, key, .. } => {
+            What::Told {
+                listener,
+                news: News::Removed,
+                key,
+                ..
+            } => {
                 let name = history.name(*key).to_owned();
                 *told.entry((*listener, name)).or_default() += 1;
             }
             _ => {}
         }
     }
-    let of_endpoints = |listener: u32| listeners.iter().any(|(endpoints, _)| *endpoints == listener);
+    let of_endpoints = |listener: u32| {
+        listeners
+            .iter()
+            .any(|(endpoints, _)| *endpoints == listener)
+    };
     told.iter()
         .map(|((listener, name), told)| {
             let true_ones = match silent && of_endpoints(*listener) {

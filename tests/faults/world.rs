@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use etcd_client::Client;
@@ -81,6 +82,8 @@ pub struct World {
     open: Vec<(Fault, Vec<Option<u32>>)>,
     /// When the network and the servers were well again.
     pub healed_at: Option<Instant>,
+    /// How long after that everything was right for the first time.
+    pub recovery: OnceLock<Duration>,
     /// Tasks alive before the fault.
     pub tasks: usize,
     /// Endpoints that no party announces, and everybody is to know.
@@ -108,6 +111,7 @@ impl World {
             recorder,
             open: Vec::new(),
             healed_at: None,
+            recovery: OnceLock::new(),
             tasks: 0,
             foreign: BTreeMap::new(),
             silent: false,
@@ -130,7 +134,9 @@ impl World {
             party.listen();
             world.consumers.push(party);
         }
-        world.settled(STARTED_WITHIN, "the world to be complete").await;
+        world
+            .settled(STARTED_WITHIN, "the world to be complete")
+            .await;
         world.tasks = world.tasks_alive();
         world
     }
@@ -220,7 +226,11 @@ impl World {
             let mut updates = party.discovery.health_updates();
             let lost = updates.wait_for(|health| health.counts.leases_lost > 0);
             let lost = tokio::time::timeout(STARTED_WITHIN, lost).await;
-            assert!(lost.is_ok(), "{} does not notice that its lease is gone", party.name);
+            assert!(
+                lost.is_ok(),
+                "{} does not notice that its lease is gone",
+                party.name
+            );
             party.relist();
         }
     }
@@ -246,15 +256,19 @@ impl World {
             .collect()
     }
 
-    /// Waits until everything is as it is to be, and says how long it took; the last thing that was not
-    /// as it is to be is the error.
-    pub async fn settle(&self, within: Duration) -> Result<Duration, String> {
+    /// Waits until everything is as it is to be; the last thing that was not so is the error.
+    pub async fn settle(&self, within: Duration) -> Result<(), String> {
         let start = Instant::now();
         let mut last = "nothing was seen".to_owned();
         while start.elapsed() < within {
             let probe = tokio::time::timeout_at(start + within, self.differences());
             match probe.await {
-                Ok(Ok(())) => return Ok(start.elapsed()),
+                Ok(Ok(())) => {
+                    if let Some(healed) = self.healed_at {
+                        self.recovery.get_or_init(|| healed.elapsed());
+                    }
+                    return Ok(());
+                }
                 Ok(Err(difference)) => last = difference,
                 Err(_) => break,
             }
@@ -298,7 +312,9 @@ impl World {
     }
 
     pub fn tasks_alive(&self) -> usize {
-        tokio::runtime::Handle::current().metrics().num_alive_tasks()
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
     }
 
     /// Ends everything, with a goodbye.
@@ -354,4 +370,3 @@ pub fn endpoint_of(id: &str, version: &str) -> EndpointDescription {
     })
     .unwrap()
 }
-

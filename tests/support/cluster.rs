@@ -45,7 +45,10 @@ impl Cluster {
     /// Starts the members that do not run, on their ports and data, and waits until all answer and have a
     /// leader.
     pub async fn launch_missing(&mut self) {
-        let missing = self.members.iter_mut().filter(|member| !member.is_running());
+        let missing = self
+            .members
+            .iter_mut()
+            .filter(|member| !member.is_running());
         let started: Vec<_> = missing.map(Etcd::spawn_member).collect();
         futures::future::join_all(started).await;
     }
@@ -57,15 +60,27 @@ impl Cluster {
     pub async fn leader(&self) -> usize {
         let all: Vec<String> = self.members.iter().map(Etcd::endpoint).collect();
         let all = all.join(",");
-        let args = ["--endpoints", &all, "endpoint", "status", "--write-out", "json"];
+        let args = [
+            "--endpoints",
+            &all,
+            "endpoint",
+            "status",
+            "--write-out",
+            "json",
+        ];
         let member = self.members.iter().find(|member| member.is_running());
         let text = member.expect("a member runs").etcdctl(&args).await;
         let answers: Vec<Answer> = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("etcdctl endpoint status: {error} in: {text}"));
         let leads = |answer: &Answer| answer.status.leader == answer.status.header.member_id;
         let leader = answers.iter().find(|answer| leads(answer));
-        let address = &leader.unwrap_or_else(|| panic!("no leader: {text}")).endpoint;
-        let index = self.members.iter().position(|member| member.endpoint() == *address);
+        let address = &leader
+            .unwrap_or_else(|| panic!("no leader: {text}"))
+            .endpoint;
+        let index = self
+            .members
+            .iter()
+            .position(|member| member.endpoint() == *address);
         index.unwrap_or_else(|| panic!("the leader {address} is no member"))
     }
 }

@@ -43,7 +43,12 @@ impl Namespace {
         let [a, b] = [18 + rand::random_range(0..2_u8), rand::random()];
         let [outside, inside] = [1, 2].map(|host| Ipv4Addr::new(198, a, b, network + host));
         let (wire, end) = (format!("or{pid}a"), format!("or{pid}b"));
-        let namespace = Self { keeper, wire, outside, inside };
+        let namespace = Self {
+            keeper,
+            wire,
+            outside,
+            inside,
+        };
         let pid = pid.to_string();
         let outer = format!("{outside}/30");
         let inner = format!("{inside}/30");

@@ -360,7 +360,8 @@ impl<P: Fn(u64)> Pipe<P> {
             if (self.flow)(&self.mode()) == Flow::Swallow {
                 // Also a goodbye is lost.
                 if read == 0 {
-                    self.until(|mode| (self.flow)(mode) != Flow::Swallow).await?;
+                    self.until(|mode| (self.flow)(mode) != Flow::Swallow)
+                        .await?;
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
                 lost = true;

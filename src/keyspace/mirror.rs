@@ -29,6 +29,13 @@ impl Mirror {
         self.keys.is_empty()
     }
 
+    /// What is delivered, in the order of the keys.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], i64)> {
+        let keys = self.keys.iter();
+        keys.map(|(key, delivered)| (&key[..], delivered.mod_revision))
+    }
+
     /// Takes an event of the watch. Returns what of it is news: only what is newer, per key, since
     /// a watch that is opened again repeats its last revision.
     pub(crate) fn apply(&mut self, change: Change) -> Option<Change> {

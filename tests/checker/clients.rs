@@ -289,7 +289,8 @@ impl Session {
     fn answered(&mut self, call: u64, ttl: Duration) {
         if let Some(at) = self.sent.iter().position(|(sent, _)| *sent == call) {
             let (_, sent) = self.sent.swap_remove(at);
-            self.covered = Some(sent + ttl);
+            // An answer that comes late covers no less than one before.
+            self.covered = self.covered.max(Some(sent + ttl));
         }
     }
 

@@ -52,6 +52,11 @@ impl Lease {
     fn expires(&self) -> Instant {
         self.answered + self.ttl
     }
+
+    /// When the lack of an answer becomes suspicious: it leaves a third for another server.
+    fn suspect_at(&self) -> Instant {
+        self.answered + self.ttl.mul_f64(2.0 / 3.0)
+    }
 }
 
 /// A grant under way. Its id is chosen here, so that asking again asks for the same lease.
@@ -112,6 +117,8 @@ pub(crate) struct SessionMachine {
     /// two sessions that both take over would do so in turns for ever.
     may_take_over: bool,
     renewal: Option<(CallId, Instant)>,
+    /// Registered, and two thirds of the lease's time have passed without an answer.
+    suspect: bool,
     work: Option<(CallId, Work)>,
     survey: Survey,
     survey_at: Instant,
@@ -158,6 +165,7 @@ impl SessionMachine {
             lease: None,
             past: VecDeque::new(),
             renewal: None,
+            suspect: false,
             work: None,
             survey: Survey::Full,
             survey_at: now,
@@ -209,6 +217,9 @@ impl SessionMachine {
             self.closing,
             lease.filter(|_| self.is_expiry_due()).map(Lease::expires),
             lease.and_then(|l| self.renew_or_give_up_at(l)),
+            lease
+                .filter(|_| self.is_registered() && !self.suspect)
+                .map(Lease::suspect_at),
             self.may_work().then_some(match self.survey {
                 Survey::None => self.audit_at,
                 _ => self.survey_at,
@@ -222,6 +233,7 @@ impl SessionMachine {
             () if self.closed => SessionPhase::Closed,
             () if self.closing.is_some() => SessionPhase::Closing,
             () if self.taken_by.is_some() => SessionPhase::Taken,
+            () if self.suspect => SessionPhase::Suspect,
             () if !self.is_up() => SessionPhase::Connecting,
             () if self.lease.is_none() => SessionPhase::Granting,
             () if self.held_since.is_none() => SessionPhase::Reconciling,
@@ -232,7 +244,7 @@ impl SessionMachine {
     /// Until when the session key is certainly in the store.
     pub(crate) fn registered_until(&self) -> Option<Instant> {
         let lease = self.lease.as_ref()?;
-        matches!(self.root, Root::Ours { .. }).then(|| lease.expires())
+        self.is_registered().then(|| lease.expires())
     }
 
     pub(crate) const fn endpoint(&self) -> usize {
@@ -260,6 +272,10 @@ impl SessionMachine {
         &self.wanted
     }
 
+    const fn is_registered(&self) -> bool {
+        matches!(self.root, Root::Ours { .. })
+    }
+
     const fn is_up(&self) -> bool {
         matches!(self.link, Link::Up)
     }
@@ -274,7 +290,7 @@ impl SessionMachine {
 
     /// Whether something still rests on the lease's local deadline.
     fn is_expiry_due(&self) -> bool {
-        matches!(self.root, Root::Ours { .. }) || self.lease.as_ref().is_some_and(|l| l.fresh)
+        self.is_registered() || self.lease.as_ref().is_some_and(|l| l.fresh)
     }
 
     const fn call(&mut self) -> CallId {
@@ -300,12 +316,13 @@ impl SessionMachine {
         if self.closed {
             return;
         }
+        // First, because it is due also while a session that closes only waits.
+        self.note_expiry(now);
         if let Some(deadline) = self.closing
             && self.advance_closing(deadline, now, out)
         {
             return;
         }
-        self.note_expiry(now);
         match self.link {
             Link::Down { retry_at } if now >= retry_at => {
                 let call = self.call();
@@ -390,6 +407,8 @@ impl SessionMachine {
             self.root = Root::Unknown;
             self.need(Survey::Full, now);
         }
+        let late = |lease: &Lease| now >= lease.suspect_at();
+        self.suspect = self.is_registered() && self.lease.as_ref().is_some_and(late);
     }
 
     /// When the lease's next renewal is due or, while one is unanswered, when to try another
@@ -403,7 +422,7 @@ impl SessionMachine {
                 let patience = self.call_timeout.min(self.config.renew_interval);
                 // At the latest at two thirds of the time to live, which leaves one third for
                 // another server.
-                (sent + patience).max(lease.answered + lease.ttl.mul_f64(2.0 / 3.0))
+                (sent + patience).max(lease.suspect_at())
             }
             None if lease.fresh => lease.answered + self.config.renew_interval.min(lease.ttl / 2),
             None => lease.answered,

@@ -1,11 +1,9 @@
 //! A session: one lease, one session key, and the keys below it that somebody wants.
 
-mod event;
-mod machine;
-#[cfg(test)]
-mod simulation;
+pub(super) mod event;
+pub(super) mod machine;
 mod task;
-mod wanted;
+pub(super) mod wanted;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -129,6 +127,9 @@ pub enum SessionPhase {
     Reconciling,
     /// Everything wanted is in etcd, under a lease that is renewed.
     Held,
+    /// Two thirds of the time to live have passed without an answer. The session is still
+    /// registered, and another server is tried.
+    Suspect,
     /// The session key is under another lease that is alive. The session looks again later.
     Taken,
     /// The lease is being revoked.

@@ -172,6 +172,8 @@ pub(crate) struct WatcherMachine {
     /// The highest values seen, to notice that history was lost.
     seen: Header,
     relist: bool,
+    /// The watch is opened where a listing on this connection ended.
+    listed: bool,
     /// The store's history is another one, so that equal revisions say nothing: the next listing
     /// delivers every key.
     history_lost: bool,
@@ -212,6 +214,7 @@ impl WatcherMachine {
             newest: 0,
             seen: Header::default(),
             relist: false,
+            listed: false,
             history_lost: false,
             audit_at: None,
             synced: None,
@@ -284,6 +287,12 @@ impl WatcherMachine {
         self.mirror.len()
     }
 
+    /// The keys that were delivered, with their modification revisions.
+    #[cfg(test)]
+    pub(crate) fn delivered(&self) -> impl Iterator<Item = (&[u8], i64)> {
+        self.mirror.iter()
+    }
+
     pub(crate) const fn counts(&self) -> WatchCounts {
         self.counts
     }
@@ -317,14 +326,27 @@ impl WatcherMachine {
 
     /// Looks after a live watch.
     fn attend(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let State::Live { heard, asked, .. } = &mut self.state else {
+        let State::Live {
+            since,
+            heard,
+            asked,
+            ..
+        } = &mut self.state
+        else {
             return;
         };
         if self.relist || self.audit_at.is_some_and(|at| now >= at) {
             return self.list(now, out);
         }
         match asked {
-            Some(since) if now >= *since + self.config.patience => {
+            // etcd 3.4.25 to 3.4.30 and 3.5.8 to 3.5.12 answer no request for progress on a watch
+            // that was opened at an older revision, until it has an event (etcd issue 17507). The
+            // next server would do the same for ever. A listing shows whether this one lives, and
+            // the watch that is opened after it does answer.
+            Some(at) if now >= *at + self.config.patience && heard == since && !self.listed => {
+                self.list(now, out);
+            }
+            Some(at) if now >= *at + self.config.patience => {
                 let waited = now.saturating_duration_since(*heard);
                 let failure = Failure::new(
                     FailureKind::Unavailable,
@@ -405,6 +427,7 @@ impl WatcherMachine {
         }
         self.stale_since.get_or_insert(now);
         self.counts.failures += 1;
+        self.listed = false;
         let endpoint = self.endpoint;
         self.endpoint = (self.endpoint + 1) % self.endpoints;
         let retry_at = now + self.backoff.next_delay(&mut self.rng);
@@ -563,6 +586,7 @@ impl WatcherMachine {
         self.synced = Some(revision);
         self.listed_at = Some(now);
         self.counts.lists += 1;
+        self.listed = true;
         out.push(Action::Synced(revision));
         self.resume(now, out);
     }

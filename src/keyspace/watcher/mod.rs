@@ -1,6 +1,6 @@
 //! A watcher: what is in a range of keys, and every change after that.
 
-mod machine;
+pub(super) mod machine;
 mod task;
 
 use std::sync::Arc;

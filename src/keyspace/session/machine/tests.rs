@@ -1,4 +1,4 @@
-//! Each rule of a session, and random schedules against a small model of etcd.
+//! Each rule of a session. Random schedules are in `keyspace::schedules`.
 
 #![allow(
     clippy::unwrap_used,
@@ -566,13 +566,44 @@ fn without_an_answer_another_endpoint_is_tried_at_two_thirds_of_the_time() {
     bench.expect_renewal();
     bench.wake();
     assert_eq!(bench.now - start, TTL.mul_f64(2.0 / 3.0));
-    assert_eq!(bench.machine.phase(), SessionPhase::Connecting);
+    assert_eq!(bench.machine.phase(), SessionPhase::Suspect);
     assert_eq!(bench.machine.registered_until(), Some(start + TTL));
     bench.wake();
     let (call, endpoint) = bench.expect_dial();
     assert_eq!(endpoint, 1);
     bench.answer(call, Answer::Dialled(Ok(Header::default())));
     assert_eq!(bench.expect_renewal().1, lease);
+}
+
+#[test]
+fn two_thirds_of_the_time_without_an_answer_make_a_session_suspect_until_it_is_answered() {
+    let (mut bench, _) = Bench::held();
+    let start = bench.now;
+    bench.wake();
+    bench.expect_renewal();
+    while bench.machine.phase() == SessionPhase::Held {
+        bench.wake();
+    }
+    assert_eq!(bench.machine.phase(), SessionPhase::Suspect);
+    assert_eq!(bench.now - start, 20 * SECOND);
+    assert!(bench.machine.registered_until() > Some(bench.now));
+    bench.reconnect();
+    assert_ne!(bench.machine.phase(), SessionPhase::Suspect);
+}
+
+#[test]
+fn a_session_without_a_connection_becomes_suspect_and_then_unregistered() {
+    let (mut bench, _) = Bench::held();
+    let start = bench.now;
+    bench.want("a", Some("1"), 1);
+    let (call, _) = bench.expect_write();
+    bench.answer(call, Answer::Written(unavailable()));
+    assert_eq!(bench.machine.phase(), SessionPhase::Connecting);
+    bench.after(20 * SECOND - (bench.now - start));
+    assert_eq!(bench.machine.phase(), SessionPhase::Suspect);
+    bench.after(10 * SECOND);
+    assert_eq!(bench.machine.phase(), SessionPhase::Connecting);
+    assert_eq!(bench.machine.registered_until(), None);
 }
 
 #[test]
@@ -850,6 +881,20 @@ fn closing_gives_up_at_its_deadline_and_says_why() {
         }
     }
     assert_eq!(bench.now, deadline);
+}
+
+/// Found by the schedules: its deadline in the past woke the task again and again.
+#[test]
+fn a_lease_that_runs_out_while_it_is_revoked_does_not_make_a_closing_session_spin() {
+    let (mut bench, _) = Bench::held();
+    let deadline = bench.now + 2 * TTL;
+    bench.step(Event::Close { deadline });
+    while bench.now < deadline {
+        let before = bench.now;
+        bench.wake();
+        assert!(bench.now > before, "woken again at {:?}", bench.now);
+    }
+    assert_eq!(bench.machine.phase(), SessionPhase::Closed);
 }
 
 #[test]

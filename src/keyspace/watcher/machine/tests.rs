@@ -1,4 +1,4 @@
-//! Each rule of a watcher, and random schedules against a model of a store with a history.
+//! Each rule of a watcher. Random schedules are in `keyspace::schedules`.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,7 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -544,239 +544,32 @@ fn news_of_a_call_that_was_given_up_changes_nothing() {
     assert_eq!(format!("{:?}", bench.machine), before);
 }
 
-/// A store with its whole history, which forgets on request.
-struct Store {
-    header: Header,
-    compacted: i64,
-    /// Key to revision, for each revision of the store.
-    states: BTreeMap<i64, BTreeMap<String, i64>>,
-    changes: BTreeMap<i64, Vec<Change>>,
-}
-
-impl Store {
-    fn new(cluster: u64) -> Self {
-        Self {
-            header: Header {
-                cluster,
-                term: 2,
-                revision: 1,
-            },
-            compacted: 0,
-            states: BTreeMap::from([(1, BTreeMap::new())]),
-            changes: BTreeMap::new(),
-        }
-    }
-
-    fn keys(&self) -> &BTreeMap<String, i64> {
-        &self.states[&self.header.revision]
-    }
-
-    /// Changes several keys in one revision, as a transaction or a lease's end does.
-    fn write(&mut self, rng: &mut StdRng) {
-        let mut state = self.keys().clone();
-        self.header.revision += 1;
-        let revision = self.header.revision;
-        let mut changes = Vec::new();
-        for n in 0..6 {
-            if rng.random_bool(0.6) {
-                continue;
-            }
-            let key = format!("k/{n}");
-            if rng.random_bool(0.4) {
-                if state.remove(&key).is_some() {
-                    changes.push(delete(&key, revision));
-                }
-            } else {
-                state.insert(key.clone(), revision);
-                changes.push(put(&key, revision));
-            }
-        }
-        self.states.insert(revision, state);
-        self.changes.insert(revision, changes);
-    }
-
-    fn message(&self, changes: Vec<Change>) -> Message {
-        Message {
-            header: self.header,
-            ..events(0, changes)
-        }
-    }
-
-    fn read(&self, request: &PageRequest) -> Result<Page, Failure> {
-        let revision = match request.revision {
-            0 => self.header.revision,
-            at => at,
-        };
-        if revision < self.compacted {
-            return Err(Failure::new(FailureKind::Compacted, "compacted", SECOND));
-        }
-        let start = String::from_utf8(request.start.clone()).unwrap();
-        let mut rest = self.states[&revision].range(start..);
-        let entries: Vec<Entry> = rest
-            .by_ref()
-            .take(2)
-            .map(|(key, at)| entry(key, *at))
-            .collect();
-        Ok(Page {
-            header: self.header,
-            entries,
-            more: rest.next().is_some(),
-        })
-    }
-}
-
-/// Runs one random schedule: writes, compactions, wiped stores, broken streams, split revisions
-/// and lost answers, and then peace, in which the view must come to equal the store.
-fn run_schedule(seed: u64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut now = Instant::now();
-    let mut config = WatchConfig::prefix("k/");
-    config.audit_interval = None;
-    let mut machine = WatcherMachine::new(config, 3, 3 * SECOND, seed, now);
-    let mut store = Store::new(1);
-    let mut view: BTreeMap<String, i64> = BTreeMap::new();
-    let mut actions = VecDeque::from(machine.step(Event::Tick, now));
-    // The open watch, the next revision it sends, and what is left of a split revision.
-    let mut watch: Option<(CallId, i64)> = None;
-    let mut parts: VecDeque<Change> = VecDeque::new();
-    let mut history_lost = false;
-    const TROUBLE: usize = 150;
-    for round in 0..TROUBLE + 600 {
-        let trouble = round < TROUBLE;
-        if trouble && rng.random_bool(0.3) {
-            store.write(&mut rng);
-        }
-        if trouble && rng.random_bool(0.03) {
-            store.compacted = store.header.revision;
-        }
-        if trouble && rng.random_bool(0.01) {
-            store = Store::new(store.header.cluster + 1);
-            if let Some((call, _)) = watch.take() {
-                let result = unavailable();
-                actions.extend(machine.step(Event::Watch { call, result }, now));
-            }
-        }
-        let Some(action) = actions.pop_front() else {
-            if let Some((call, next)) = watch {
-                let broken = trouble && rng.random_bool(0.1);
-                let result = if broken {
-                    watch = None;
-                    parts.clear();
-                    unavailable()
-                } else if let Some(part) = parts.pop_front() {
-                    Ok(store.message(vec![part]))
-                } else if next <= store.header.revision {
-                    watch = Some((call, next + 1));
-                    let changes = store.changes.get(&next).cloned().unwrap_or_default();
-                    if rng.random_bool(0.5) {
-                        parts.extend(changes);
-                        continue;
-                    }
-                    if changes.is_empty() {
-                        continue;
-                    }
-                    Ok(store.message(changes))
-                } else {
-                    // It may be waiting to list, and then nobody listens to this watch.
-                    if machine.phase() != WatchPhase::Live {
-                        watch = None;
-                    } else if !trouble {
-                        break;
-                    }
-                    continue;
-                };
-                actions.extend(machine.step(Event::Watch { call, result }, now));
-            } else if let Some(at) = machine.next_wake() {
-                assert!(
-                    at > now,
-                    "seed {seed}: it asks to be woken without doing anything"
-                );
-                now = at;
-                actions.extend(machine.step(Event::Tick, now));
-            }
-            continue;
-        };
-        let lost = trouble && rng.random_bool(0.1);
-        let event = match action {
-            Action::Dial { call, .. } => Some(Event::Dialled {
-                call,
-                result: if lost {
-                    unavailable()
-                } else {
-                    Ok(store.header)
-                },
-            }),
-            Action::Disconnect => {
-                watch = None;
-                parts.clear();
-                None
-            }
-            Action::ReadPage { call, request } => {
-                watch = None;
-                parts.clear();
-                // A wiped store knows nothing of the revision of a page that was asked for before.
-                let known = request.revision <= store.header.revision;
-                let result = if lost || !known {
-                    unavailable()
-                } else {
-                    store.read(&request)
-                };
-                Some(Event::Page { call, result })
-            }
-            Action::Open { call, revision } => {
-                parts.clear();
-                let compacted = revision <= store.compacted;
-                watch = (!compacted).then_some((call, revision));
-                let message = Message {
-                    created: true,
-                    canceled: compacted,
-                    compact_revision: if compacted { store.compacted } else { 0 },
-                    ..store.message(vec![])
-                };
-                Some(Event::Watch {
-                    call,
-                    result: Ok(message),
-                })
-            }
-            Action::Deliver(changes) => {
-                for change in changes {
-                    let key = String::from_utf8(change.key().to_vec()).unwrap();
-                    match change {
-                        Change::Put { mod_revision, .. } => {
-                            let before = view.insert(key.clone(), mod_revision);
-                            let forward = before.is_none_or(|before| before < mod_revision);
-                            assert!(forward || history_lost, "seed {seed}: {key} went back");
-                        }
-                        Change::Delete { .. } => {
-                            let known = view.remove(&key);
-                            assert!(known.is_some(), "seed {seed}: {key} was not there");
-                        }
-                    }
-                }
-                None
-            }
-            Action::Synced(_) => {
-                history_lost = false;
-                None
-            }
-            Action::HistoryLost => {
-                history_lost = true;
-                None
-            }
-            Action::AskProgress | Action::Report(_) => None,
-        };
-        if let Some(event) = event {
-            actions.extend(machine.step(event, now));
-        }
-    }
-    assert_eq!(machine.phase(), WatchPhase::Live, "seed {seed}");
-    assert_eq!(&view, store.keys(), "seed {seed}");
-    assert_eq!(machine.keys(), view.len(), "seed {seed}");
-}
-
+/// etcd issue 17507.
 #[test]
-fn after_any_trouble_the_view_equals_the_store() {
-    for seed in 0..3000 {
-        run_schedule(seed);
-    }
+fn a_watch_opened_again_that_answers_nothing_is_listed_once_and_not_reopened_for_ever() {
+    let mut bench = Bench::live(vec![entry("k/a", 3)]);
+    bench.watch_result(unavailable());
+    bench.wake();
+    bench.connect(10);
+    bench.watch(created(10));
+    let start = bench.now;
+    bench.wake();
+    bench.expect("request for progress", |action| {
+        matches!(action, Action::AskProgress).then_some(())
+    });
+    bench.wake();
+    assert_eq!(bench.now - start, 35 * SECOND);
+    assert_eq!(
+        bench.expect_page().revision,
+        0,
+        "it lists on this connection"
+    );
+    bench.page(12, vec![entry("k/a", 3)], false);
+    assert_eq!(bench.expect_open(), 13);
+    bench.watch(created(12));
+    // After a listing an answer is to be expected from every etcd.
+    bench.wake();
+    bench.wake();
+    assert_eq!(bench.machine.phase(), WatchPhase::Connecting);
+    assert_eq!(bench.machine.counts().lists, 2);
 }

@@ -14,7 +14,7 @@ use crate::checker::{Fault, What};
 use crate::party::Party;
 use crate::peers::{watches_a_lease_loss, watches_a_restart};
 use crate::support::eventually;
-use crate::support::proxy::{Cut, Flow, Mode};
+use crate::support::proxy::{Cut, Flow, Mode, Proxy};
 use crate::world::{Store, TTL, World, endpoint_of};
 
 /// On a busy machine what takes seconds may take many.
@@ -81,6 +81,8 @@ pub fn all() -> Vec<Row> {
         ),
         row!("iPOPO watches a restart of etcd", watches_a_restart, quick single),
         row!("iPOPO watches a lease loss of ours", watches_a_lease_loss, quick single),
+        row!("200 clients come back", herd, single),
+        row!("calls while etcd is away", calls_go_on, single),
         row!("namespace: the wire is pulled", wire_pulled, namespace),
         row!("namespace: the way back is gone", way_back_gone, namespace),
     ]
@@ -121,6 +123,8 @@ async fn wiped(world: &mut World) {
     world.store.single().restart().await;
     world.recorder.restart();
     world.healed();
+    // The sessions can be quick enough to bring the few revisions back to where they were.
+    world.relist_watchers_when_leases_are_lost().await;
 }
 
 /// The other store has more revisions than the one before, and the same cluster id: its age tells nothing.
@@ -621,6 +625,44 @@ async fn starts_without_etcd(world: &mut World) {
     world.store.single().restart().await;
     world.healed();
     world.keep(folder);
+}
+
+/// None of them has more reason than another to be the first.
+async fn herd(world: &mut World) {
+    let server = world.store.any().address();
+    let proxy = Proxy::to(server).await;
+    let herd = crate::herd::Herd::open(world, &proxy, 200).await;
+    world.began(Fault::CutOff);
+    proxy.cut(Cut::Reset).await;
+    for party in world.parties() {
+        party.cut(Cut::Reset).await;
+    }
+    herd.lapsed().await;
+    world.healing();
+    world.network(Mode::default()).await;
+    proxy.heal().await;
+    world.healed();
+    herd.held().await;
+    herd.close(&world.recorder).await;
+}
+
+async fn calls_go_on(world: &mut World) {
+    let pair = crate::pair::Pair::start(world).await;
+    let (id, endpoint) = pair.endpoint().await;
+    world.foreign.insert(id, endpoint);
+    let settled = world.settle(SOON).await;
+    settled.unwrap_or_else(|error| panic!("the frameworks are not seen: {error}"));
+    world.began(KILLED);
+    world.store.single().kill9();
+    noticed(world).await;
+    pair.calls("while etcd is away").await;
+    world.healing();
+    world.store.single().restart().await;
+    world.healed();
+    let settled = world.settle(SOON).await;
+    settled.unwrap_or_else(|error| panic!("not right {error}"));
+    pair.calls("after that").await;
+    pair.end(world).await;
 }
 
 async fn wire_pulled(world: &mut World) {

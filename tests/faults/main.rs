@@ -18,6 +18,8 @@ mod support;
 mod book;
 mod child;
 mod faults;
+mod herd;
+mod pair;
 mod party;
 mod peers;
 mod table;
@@ -29,7 +31,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use book::Book;
-use checker::{Limits, What, check};
+use checker::{Herd, Limits, What, check};
 use faults::Row;
 use support::namespace::Namespace;
 use support::{Cluster, Etcd, EtcdVersion};
@@ -54,6 +56,17 @@ fn nothing_is_lost_in_the_essential_faults() {
 #[ignore = "takes many minutes: run it with `make faults`"]
 fn nothing_is_lost_in_any_fault_of_the_matrix() {
     run(cases(|_| true));
+}
+
+fn limits() -> Limits {
+    Limits {
+        herd: Some(Herd {
+            clients: 200,
+            window: Duration::from_millis(100),
+            at_most: 60,
+        }),
+        ..Limits::for_ttl(TTL)
+    }
 }
 
 /// One row on one store.
@@ -228,7 +241,7 @@ impl Case {
             peer.record(&world);
         }
         world.end().await;
-        line.verdicts = check(&line.book.history(), &Limits::for_ttl(TTL));
+        line.verdicts = check(&line.book.history(), &limits());
     }
 }
 

@@ -230,3 +230,69 @@ pub fn false_removals(book: &Book, listeners: &[(u32, u32)], silent: bool) -> us
         })
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::By;
+
+    const ENDPOINTS: u32 = 0;
+    const KEYS: u32 = 1;
+
+    fn removed(book: &Book, listener: u32, name: &str) {
+        let (news, key) = (News::Removed, book.key(name));
+        book.push(What::Told {
+            listener,
+            news,
+            key,
+            revision: 0,
+            value: 0,
+        });
+    }
+
+    fn deleted(book: &Book, name: &str) {
+        let (key, revision) = (book.key(name), 2);
+        book.push(What::Delete { key, revision });
+    }
+
+    fn false_ones(book: &Book, silent: bool) -> usize {
+        false_removals(book, &[(ENDPOINTS, KEYS)], silent)
+    }
+
+    #[test]
+    fn a_removal_without_a_deletion_is_false_and_one_with_it_is_true() {
+        let book = Book::new();
+        removed(&book, KEYS, "top/s/e");
+        removed(&book, ENDPOINTS, "e");
+        assert_eq!(false_ones(&book, false), 2);
+        deleted(&book, "top/s/e");
+        assert_eq!(false_ones(&book, false), 0);
+        removed(&book, ENDPOINTS, "e");
+        assert_eq!(false_ones(&book, false), 1, "it went once only");
+    }
+
+    #[test]
+    fn what_goes_with_a_wiped_store_is_gone() {
+        let book = Book::new();
+        book.push(What::Put {
+            key: book.key("top/s/e"),
+            revision: 1,
+            value: 0,
+            lease: 1,
+            by: By::Unknown,
+        });
+        book.push(What::Wiped);
+        removed(&book, ENDPOINTS, "e");
+        removed(&book, KEYS, "top/s/e");
+        assert_eq!(false_ones(&book, false), 0);
+    }
+
+    #[test]
+    fn where_nobody_is_to_be_told_every_removal_of_an_endpoint_is_false() {
+        let book = Book::new();
+        deleted(&book, "top/s/e");
+        removed(&book, KEYS, "top/s/e");
+        removed(&book, ENDPOINTS, "e");
+        assert_eq!(false_ones(&book, true), 1);
+    }
+}

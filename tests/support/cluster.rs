@@ -58,7 +58,8 @@ impl Cluster {
     /// # Panics
     /// When there is none.
     pub async fn leader(&self) -> usize {
-        let all: Vec<String> = self.members.iter().map(Etcd::endpoint).collect();
+        let running = self.members.iter().filter(|member| member.is_running());
+        let all: Vec<String> = running.map(Etcd::endpoint).collect();
         let all = all.join(",");
         let args = [
             "--endpoints",

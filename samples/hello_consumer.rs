@@ -6,6 +6,7 @@
 mod hello;
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use clap::Parser;
 use hello::{Hello, Options, say};
@@ -24,12 +25,19 @@ fn named(reference: &ServiceReference) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    hello::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     hello::start_log();
     let mut stopped = Box::pin(hello::stopped()?);
 
-    let framework = options.framework().start().await?;
+    let framework = tokio::select! {
+        () = &mut stopped => return Ok(()),
+        started = options.framework().start() => started?,
+    };
     let mut services = framework.track::<dyn Hello>("(service.imported=*)")?;
     loop {
         let event = tokio::select! {

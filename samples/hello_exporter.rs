@@ -6,6 +6,7 @@
 mod hello;
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -13,23 +14,35 @@ use hello::{Hello, HelloImpl, Options, say};
 use osgi_remote::names::osgi;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    hello::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     hello::start_log();
-    let stopped = hello::stopped()?;
+    let mut stopped = Box::pin(hello::stopped()?);
 
-    let framework = options.framework().start().await?;
+    let framework = tokio::select! {
+        () = &mut stopped => return Ok(()),
+        started = options.framework().start() => started?,
+    };
     let properties = options
         .service_properties()
         .with(osgi::BASIC_TIMEOUT, "60000");
     let export = framework.export::<dyn Hello>(Arc::new(HelloImpl), properties)?;
-    for endpoint in export.announced().await? {
-        say(&format!("exported {endpoint}"));
-    }
-
-    stopped.await;
+    let exporting = async {
+        for endpoint in export.announced().await? {
+            say(&format!("exported {endpoint}"));
+        }
+        std::future::pending().await
+    };
+    let outcome: Result<(), Box<dyn Error>> = tokio::select! {
+        () = &mut stopped => Ok(()),
+        failed = exporting => failed,
+    };
     say("stopping");
     framework.shutdown().await?;
     say("stopped");
-    Ok(())
+    outcome
 }

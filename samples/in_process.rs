@@ -4,6 +4,7 @@
 mod hello;
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ use clap::Parser;
 use hello::{Hello, HelloImpl, Options, say};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    hello::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     hello::start_log();
 

@@ -8,14 +8,16 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
-use crate::discovery::etcd::{ConfigError, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
+use crate::discovery::etcd::{
+    ConfigError, Environment, EtcdConfig, EtcdDiscovery, Health, HealthUpdates,
+};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
 use crate::endpoint::EndpointDescription;
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
-use crate::keyspace;
+use crate::keyspace::{self, Credentials, TlsOptions};
 use crate::names::{FrameworkId, SessionId, osgi};
 use crate::properties::{Properties, Value};
 use crate::services::{
@@ -65,22 +67,23 @@ pub struct Connected {
     pub lease: i64,
 }
 
+type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
 type Callback = Box<dyn FnOnce(Connected) + Send>;
 
 /// Builds a [`Framework`].
 ///
 /// Settings can be given by the methods here, or as properties under the
 /// names that users of iPOPO and ECF know (see
-/// [`EtcdConfig`](crate::discovery::etcd::EtcdConfig) and
-#[cfg_attr(
-    feature = "xmlrpc",
-    doc = "[`XmlRpcConfig`](crate::distribution::xmlrpc::XmlRpcConfig)"
-)]
-/// ). What a method says wins over a property.
+/// [`EtcdConfig`] and
+#[cfg_attr(feature = "xmlrpc", doc = "[`XmlRpcConfig`]")]
+/// ). What a method says wins over a property, and a property over a variable of
+/// the environment, which is read only after [`FrameworkBuilder::env`].
 #[must_use = "a builder does nothing until it is started"]
 pub struct FrameworkBuilder {
     properties: Properties,
+    environment: Environment,
     etcd: Option<String>,
+    etcd_changes: Vec<Change>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
@@ -96,7 +99,9 @@ impl FrameworkBuilder {
     fn new() -> Self {
         Self {
             properties: Properties::new(),
+            environment: Environment::default(),
             etcd: None,
+            etcd_changes: Vec::new(),
             #[cfg(feature = "xmlrpc")]
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
@@ -114,6 +119,39 @@ impl FrameworkBuilder {
     /// configures it, the framework discovers and announces nothing.
     pub fn etcd(mut self, endpoints: impl Into<String>) -> Self {
         self.etcd = Some(endpoints.into());
+        self
+    }
+
+    /// Reads etcdctl's variables now, such as `ETCDCTL_ENDPOINTS` (all are in
+    /// [`EtcdConfig`]), for what is not said otherwise. Without this call the
+    /// environment changes nothing.
+    pub fn env(self) -> Self {
+        self.environment(Environment::of_process())
+    }
+
+    /// As [`FrameworkBuilder::env`], with these variables.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Reaches etcd by TLS, with these options. Addresses need no `https://`
+    /// then. It needs the cargo feature `tls`; without it
+    /// [`FrameworkBuilder::start`] refuses.
+    pub fn etcd_tls(self, tls: TlsOptions) -> Self {
+        self.etcd_with(|config| config.connect.tls = Some(tls))
+    }
+
+    /// Who this process is to etcd.
+    pub fn etcd_user(self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        let user = Credentials::new(name, password);
+        self.etcd_with(|config| config.connect.user = Some(user))
+    }
+
+    /// Changes any setting of discovery through etcd, after all else was
+    /// read; more than one change is made in the order of the calls.
+    pub fn etcd_with(mut self, change: impl FnOnce(&mut EtcdConfig) + Send + 'static) -> Self {
+        self.etcd_changes.push(Box::new(change));
         self
     }
 
@@ -184,7 +222,7 @@ impl FrameworkBuilder {
         self
     }
 
-    fn etcd_config(&self) -> Result<Option<EtcdConfig>, ConfigError> {
+    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, ConfigError> {
         let mut properties = self.properties.clone();
         if let Some(endpoints) = &self.etcd {
             for name in ["hostname", "port"] {
@@ -193,11 +231,16 @@ impl FrameworkBuilder {
             }
             properties.set("etcd.hostname", endpoints.as_str());
         }
-        if EtcdConfig::is_configured(&properties) {
-            EtcdConfig::from_properties(&properties)
-        } else {
-            Ok(None)
+        if !EtcdConfig::is_configured(&properties) && !self.environment.has_endpoints() {
+            return Ok(None);
         }
+        let mut config = EtcdConfig::from_properties_and_env(&properties, &self.environment)?;
+        if let Some(config) = &mut config {
+            for change in self.etcd_changes.drain(..) {
+                change(config);
+            }
+        }
+        Ok(config)
     }
 
     /// Starts the framework. When it returns, the session is registered and
@@ -208,7 +251,9 @@ impl FrameworkBuilder {
     /// # Errors
     ///
     /// If a setting cannot be used, or etcd was not reached in time: the
-    /// error says which address was tried and for how long.
+    /// error says which address was tried and for how long. Nothing of the
+    /// framework is left then, in etcd neither, if it can be reached within
+    /// `etcd.disconnect_timeout`.
     pub async fn start(mut self) -> Result<Framework, FrameworkError> {
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
@@ -247,7 +292,15 @@ impl FrameworkBuilder {
             connecting: None,
         };
         match self.connect_timeout {
-            Some(timeout) => framework.connect(timeout, self.connected).await?,
+            Some(timeout) => {
+                if let Err(error) = framework.connect(timeout, self.connected).await {
+                    // A lease may be granted already, and keys may be under it.
+                    if let Err(left) = framework.shutdown().await {
+                        warn!(error = %left, "ended badly after a start that failed");
+                    }
+                    return Err(error);
+                }
+            }
             None => framework.connect_later(self.connected),
         }
         info!(framework = %framework.id, "framework started");
@@ -258,7 +311,8 @@ impl FrameworkBuilder {
 impl fmt::Debug for FrameworkBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameworkBuilder")
-            .field("properties", &self.properties)
+            // Not the values: a password may be among them.
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("etcd", &self.etcd)
             .finish_non_exhaustive()
     }
@@ -310,6 +364,11 @@ impl Framework {
                     Ok(()) => return call(callback.take(), &etcd),
                     Err(keyspace::Error::Closed) => return,
                     Err(error) => warn!(%error, "not connected yet; trying goes on"),
+                }
+                // A session that is taken fails at once, and would do so again
+                // and again.
+                if etcd.session_free().await.is_err() {
+                    return;
                 }
             }
         });

@@ -44,6 +44,13 @@
 //! # }
 //! ```
 //!
+//! # TLS and users
+//!
+//! etcd is reached by TLS with the cargo feature `tls`, and as a user with a password; see
+//! [`FrameworkBuilder::etcd_tls`], [`FrameworkBuilder::etcd_user`] and
+//! [`EtcdConfig`](discovery::etcd::EtcdConfig) for the settings by name. What asks for TLS never
+//! falls back to plain text. `docs/security.md` has the least privilege that a session needs.
+//!
 //! # The rooms
 //!
 //! Data flows one way:

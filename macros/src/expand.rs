@@ -193,6 +193,13 @@ fn skeleton(service: &Service) -> TokenStream {
                 <dyn #ident as #krate::interface::Interface>::METHODS.contains(&method)
             }
 
+            fn methods(&self) -> ::std::vec::Vec<::std::string::String> {
+                <dyn #ident as #krate::interface::Interface>::METHODS
+                    .iter()
+                    .map(::std::string::ToString::to_string)
+                    .collect()
+            }
+
             fn dispatch(
                 &self,
                 call: #krate::interface::Call,

@@ -5,8 +5,10 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::Parser;
+use osgi_remote::discovery::etcd::{Environment, EtcdConfig};
 use osgi_remote::interface::CallError;
 use osgi_remote::properties::Properties;
 use osgi_remote::{Framework, FrameworkBuilder, async_trait, remote_service};
@@ -68,13 +70,14 @@ pub async fn call_all(hello: &dyn Hello) -> Result<(), CallError> {
 /// Options of both sides.
 #[derive(Debug, Parser)]
 pub struct Options {
-    /// Where etcd is; several servers of one cluster are separated by commas.
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:2379")]
-    pub etcd: String,
+    /// Where etcd is; several servers of one cluster are separated by commas. Default: as a setting
+    /// or ETCDCTL_ENDPOINTS says, or localhost:2379.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub etcd: Option<String>,
     /// Where an exported service listens; port 0 for a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
-    /// A setting by iPOPO's or ECF's name, such as etcd.lease_ttl=5.
+    /// A setting by iPOPO's or ECF's name, such as etcd.lease_ttl=5 or etcd.cacert=ca.pem.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub settings: Vec<(String, String)>,
     /// A property of the exported service, such as colour=red.
@@ -93,8 +96,15 @@ impl Options {
     /// A framework by these options, which says when it is connected.
     pub fn framework(&self) -> FrameworkBuilder {
         let settings: Properties = self.settings.iter().cloned().collect();
-        Framework::builder()
-            .etcd(&self.etcd)
+        let environment = Environment::of_process();
+        let told = EtcdConfig::is_configured(&settings) || environment.has_endpoints();
+        let otherwise = (!told).then(|| "localhost:2379".to_owned());
+        let mut builder = Framework::builder();
+        if let Some(etcd) = self.etcd.clone().or(otherwise) {
+            builder = builder.etcd(etcd);
+        }
+        builder
+            .environment(environment)
             .xmlrpc(&self.listen)
             .properties(&settings)
             .on_connected(|connected| {
@@ -114,6 +124,17 @@ pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever reads may be gone; the sample goes on.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// The end of a sample: an error in words, and 1 for its exit code.
+pub fn end(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Logs to standard error, as `RUST_LOG` says; `info` by default.

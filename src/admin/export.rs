@@ -88,7 +88,7 @@ impl Wish {
     fn read(properties: &Properties) -> Result<Self, ExportError> {
         Ok(Self {
             interfaces: exported_interfaces(properties)?,
-            config_types: owned(properties.string_plus(osgi::SERVICE_EXPORTED_CONFIGS)),
+            config_types: config_types(properties),
             intents: required_intents(properties),
         })
     }
@@ -178,6 +178,13 @@ fn exported_interfaces(properties: &Properties) -> Result<Vec<String>, ExportErr
     }
 }
 
+/// An empty one is none (rule P05).
+fn config_types(properties: &Properties) -> Vec<String> {
+    let mut types = owned(properties.string_plus(osgi::SERVICE_EXPORTED_CONFIGS));
+    types.retain(|name| !name.is_empty());
+    types
+}
+
 /// All that the endpoint must have, from each of the three properties (rules
 /// P07, P08).
 fn required_intents(properties: &Properties) -> Vec<String> {
@@ -221,6 +228,7 @@ fn check_properties(properties: &Properties) -> Result<(), ExportError> {
 pub(super) struct State {
     service: ServiceReference,
     config_type: String,
+    interfaces: Vec<String>,
     provider: Arc<dyn Provider>,
     id: EndpointId,
     inner: Mutex<Inner>,
@@ -298,6 +306,7 @@ impl RemoteServiceAdmin {
             let state = State {
                 service: service.clone(),
                 config_type,
+                interfaces: wish.interfaces.clone(),
                 provider,
                 id,
                 inner: Mutex::new(Inner {
@@ -370,10 +379,7 @@ impl RemoteServiceAdmin {
         older_than: i64,
     ) -> Result<EndpointDescription, AdminError> {
         let mut overlay = own.clone();
-        // What is exported is known to be among the service's interfaces.
-        if let Ok(interfaces) = exported_interfaces(properties) {
-            overlay.set(osgi::OBJECT_CLASS, Value::from(interfaces));
-        }
+        overlay.set(osgi::OBJECT_CLASS, Value::from(state.interfaces.clone()));
         overlay.set(osgi::ENDPOINT_ID, state.id.as_str());
         overlay.set(osgi::ENDPOINT_SERVICE_ID, state.service.id());
         overlay.set(osgi::ENDPOINT_FRAMEWORK_UUID, self.0.framework.as_str());
@@ -401,6 +407,27 @@ impl RemoteServiceAdmin {
 }
 
 impl State {
+    /// Whether the endpoint can be described by other properties: what it was
+    /// made from does not change under it (rule U06).
+    fn check_update(&self, properties: &Properties) -> Result<(), AdminError> {
+        let wish = Wish::read(properties)?;
+        check_properties(properties)?;
+        if wish.interfaces != self.interfaces {
+            return Err(AdminError::OtherInterfaces {
+                exported: self.interfaces.clone(),
+                asked: wish.interfaces,
+            });
+        }
+        if !wish.fits(self.provider.as_ref()) {
+            let provider = std::slice::from_ref(&self.provider);
+            return Err(AdminError::Export(ExportError::NoSuchIntent {
+                asked: wish.intents,
+                supported: supported(provider, |p| p.intents()),
+            }));
+        }
+        Ok(())
+    }
+
     fn fail(&self, error: AdminError) {
         self.inner.lock().phase = Phase::Failed(Arc::new(error));
     }
@@ -449,7 +476,9 @@ impl ExportRegistration {
     /// # Errors
     ///
     /// If the registration is closed or invalid, or the new properties
-    /// describe no endpoint: the old description then holds on (rule U03).
+    /// describe no endpoint, one of other interfaces, or one with intents that
+    /// the provider does not have: the old description then holds on (rule
+    /// U03).
     pub fn update(
         &self,
         overlay: Option<&Properties>,
@@ -468,6 +497,7 @@ impl ExportRegistration {
             });
         }
         let properties = overlaid(&self.state.service, overlay.unwrap_or(&inner.overlay));
+        self.state.check_update(&properties)?;
         let after = admin.describe(&self.state, &properties, &inner.own, before.timestamp())?;
         if let Some(overlay) = overlay {
             inner.overlay = overlay.clone();

@@ -37,6 +37,20 @@ pub enum AdminError {
     /// The properties do not describe an endpoint.
     #[error("the endpoint's description is not valid: {0}")]
     Description(#[from] DescriptionError),
+    /// An update asks for what cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// An update asks for other interfaces than those exported (rule U06).
+    #[error(
+        "the export has the interfaces {} and cannot change to {}: close it and export the \
+         service anew", exported.join(", "), asked.join(", ")
+    )]
+    OtherInterfaces {
+        /// The interfaces of the endpoint.
+        exported: Vec<String>,
+        /// Those asked for.
+        asked: Vec<String>,
+    },
     /// The service registry refused the proxy.
     #[error(transparent)]
     Registry(#[from] RegistryError),

@@ -12,6 +12,10 @@ use super::Data;
 /// own serializer; others see a newtype over text.
 const DATE_TIME: &str = "$osgi_remote::DateTime";
 
+/// The name by which [`Data`] asks our own deserializer for what it holds,
+/// dates among it, which others show as text.
+const DATA: &str = "$osgi_remote::Data";
+
 /// A value that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -75,6 +75,12 @@ pub trait Dispatch: Send + Sync {
     /// Whether the service has a method of this wire name.
     fn has_method(&self, method: &str) -> bool;
 
+    /// The wire names of its methods, for the error of a caller who asks for
+    /// another; none if they are not known.
+    fn methods(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the call on the service. Dropping the future drops the call.
     fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Data, CallError>>;
 }

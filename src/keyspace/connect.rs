@@ -6,7 +6,8 @@ use std::time::Duration;
 use etcd_client::{Client, GetOptions, KvClient, LeaseClient, WatchClient};
 use tokio::time::Instant;
 
-use super::{Cause, Endpoint, Error};
+pub(crate) use super::failure::{Failure, FailureKind};
+use super::{Credentials, Endpoint, Error, TlsOptions, failure};
 
 /// How etcd is reached.
 ///
@@ -17,6 +18,12 @@ use super::{Cause, Endpoint, Error};
 pub struct ConnectOptions {
     /// The servers of one cluster, in the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    /// TLS. Default: none, which is plain text, except for `https` addresses: these then use the
+    /// system's roots.
+    pub tls: Option<TlsOptions>,
+    /// User and password. Default: none; etcd may also take the common name of a client
+    /// certificate for the user. A token of etcd that runs out is renewed without notice.
+    pub user: Option<Credentials>,
     /// The time for a connection to be made and to answer a first read. Default: 3 s.
     pub dial_timeout: Duration,
     /// The time for each later call. Default: 3 s, as in iPOPO.
@@ -37,6 +44,8 @@ impl ConnectOptions {
     pub const fn new(endpoints: Vec<Endpoint>) -> Self {
         Self {
             endpoints,
+            tls: None,
+            user: None,
             dial_timeout: Duration::from_secs(3),
             call_timeout: Duration::from_secs(3),
             keep_alive_interval: Duration::from_secs(5),
@@ -74,96 +83,42 @@ impl ConnectOptions {
                 });
             }
         }
-        Ok(())
-    }
-}
-
-/// What a failed call means to a state machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    /// The server cannot be reached, does not answer or refuses for now. Also everything that is
-    /// unknown: another server or a later time may be better.
-    Unavailable,
-    /// The lease does not exist.
-    LeaseNotFound,
-    /// A lease of this id exists already.
-    LeaseExists,
-    /// The request or the answer is larger than somebody on the way allows.
-    TooLarge,
-    /// The request itself is wrong, and will be at any time.
-    Invalid,
-    /// The revision asked for is compacted.
-    Compacted,
-}
-
-/// A failed call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) kind: FailureKind,
-    pub(crate) cause: Cause,
-    pub(crate) elapsed: Duration,
-}
-
-impl Failure {
-    pub(crate) fn new(kind: FailureKind, cause: impl Into<String>, elapsed: Duration) -> Self {
-        Self {
-            kind,
-            cause: Cause::new(cause),
-            elapsed,
+        if self.max_message_size == 0 {
+            return Err(Error::Config {
+                setting: "max_message_size",
+                problem: "it is zero; give a number of bytes".to_owned(),
+            });
         }
+        self.check_tls()
     }
 
-    pub(crate) fn of(error: &etcd_client::Error, elapsed: Duration) -> Self {
-        // The library's error prints its source but does not return it.
-        let cause = match error {
-            etcd_client::Error::GRpcStatus(status) => {
-                Cause::chain(status.message(), std::error::Error::source(status))
-            }
-            etcd_client::Error::TransportError(error) => Cause::of(error),
-            other => Cause::of(other),
-        };
-        Self {
-            kind: classify(error),
-            cause,
-            elapsed,
+    fn check_tls(&self) -> Result<(), Error> {
+        let mut endpoints = self.endpoints.iter();
+        if self.tls.is_some()
+            && let Some(plain) = endpoints.find(|endpoint| endpoint.tls() == Some(false))
+        {
+            return Err(Error::Config {
+                setting: "endpoints",
+                problem: format!(
+                    "{plain} is plain text, but TLS is asked for; write https://, or leave the \
+                     options of TLS away"
+                ),
+            });
         }
+        let tls = self
+            .endpoints
+            .iter()
+            .find_map(|endpoint| self.tls(endpoint));
+        tls.map_or(Ok(()), |tls| tls.check())
     }
-}
 
-/// etcd tells errors apart by text; a gRPC code alone is ambiguous (a full disk and an oversized
-/// message are both "resource exhausted").
-fn classify(error: &etcd_client::Error) -> FailureKind {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => {
-            classify_status(i32::from(status.code()), status.message())
+    /// The options of TLS for this endpoint; `None` for plain text.
+    fn tls(&self, endpoint: &Endpoint) -> Option<TlsOptions> {
+        match endpoint.tls() {
+            Some(false) => None,
+            Some(true) => Some(self.tls.clone().unwrap_or_default()),
+            None => self.tls.clone(),
         }
-        etcd_client::Error::LeaseKeepAliveError(text) if text.contains("lease not found") => {
-            FailureKind::LeaseNotFound
-        }
-        etcd_client::Error::InvalidArgs(_) => FailureKind::Invalid,
-        _ => FailureKind::Unavailable,
-    }
-}
-
-fn classify_status(code: i32, message: &str) -> FailureKind {
-    const INVALID_ARGUMENT: i32 = 3;
-    let has = |part: &str| message.contains(part);
-    if has("requested lease not found") {
-        FailureKind::LeaseNotFound
-    } else if has("lease already exists") {
-        FailureKind::LeaseExists
-    } else if has("request is too large")
-        || has("larger than max")
-        || has("message length too large")
-        || has("too many operations")
-    {
-        FailureKind::TooLarge
-    } else if has("required revision has been compacted") {
-        FailureKind::Compacted
-    } else if code == INVALID_ARGUMENT {
-        FailureKind::Invalid
-    } else {
-        FailureKind::Unavailable
     }
 }
 
@@ -202,13 +157,8 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     probe: &[u8],
 ) -> Result<(Connection, Header), Failure> {
-    let settings = etcd_client::ConnectOptions::new()
-        .with_connect_timeout(options.dial_timeout)
-        .with_keep_alive(options.keep_alive_interval, options.keep_alive_timeout)
-        .with_keep_alive_while_idle(true)
-        .with_require_leader(true);
     call(options.dial_timeout, async {
-        let client = Client::connect([endpoint.url()], Some(settings)).await?;
+        let client = connect(options, endpoint).await?;
         let size = options.max_message_size;
         let mut kv = client.kv_client().max_decoding_message_size(size);
         let read = GetOptions::new().with_count_only();
@@ -221,6 +171,55 @@ pub(crate) async fn dial(
         Ok((connection, Header::from(answer.header())))
     })
     .await
+    .map_err(|failure| failure.of_first_call(options.tls(endpoint).is_some()))
+}
+
+async fn connect(
+    options: &ConnectOptions,
+    endpoint: &Endpoint,
+) -> Result<Client, etcd_client::Error> {
+    let tls = options.tls(endpoint);
+    let url = [endpoint.url(tls.is_some())];
+    let settings = settings(options, tls)?;
+    let Some(user) = &options.user else {
+        return Client::connect(url, Some(settings)).await;
+    };
+    let with_user = settings
+        .clone()
+        .with_user(user.name(), user.password())
+        // A token runs out after some idle minutes, also that of a session which only renews its
+        // lease. A refused call was not carried out, so that it is safe to make it again.
+        .with_auto_token_refresh(true);
+    match Client::connect(&url, Some(with_user)).await {
+        // As etcdctl does, so that clients can be given their users before etcd asks for them.
+        // Once it does, calls fail, and the next connection has a user.
+        Err(error) if failure::is_auth_off(&error) => {
+            tracing::warn!(%endpoint, user = user.name(), "etcd asks for no user: anybody may write");
+            Client::connect(url, Some(settings)).await
+        }
+        other => other,
+    }
+}
+
+fn settings(
+    options: &ConnectOptions,
+    tls: Option<TlsOptions>,
+) -> Result<etcd_client::ConnectOptions, etcd_client::Error> {
+    let settings = etcd_client::ConnectOptions::new()
+        .with_connect_timeout(options.dial_timeout)
+        .with_keep_alive(options.keep_alive_interval, options.keep_alive_timeout)
+        .with_keep_alive_while_idle(true)
+        .with_require_leader(true);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        let tls = tls
+            .to_client()
+            .map_err(|error| etcd_client::Error::InvalidArgs(error.to_string()))?;
+        return Ok(settings.with_tls(tls));
+    }
+    // Without the feature, options that ask for TLS did not pass their check.
+    let _ = tls;
+    Ok(settings)
 }
 
 /// Runs a call with a time limit and turns its error into a [`Failure`].
@@ -246,32 +245,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_store_is_not_taken_for_an_oversized_request() {
-        const RESOURCE_EXHAUSTED: i32 = 8;
-        assert_eq!(
-            classify_status(
-                RESOURCE_EXHAUSTED,
-                "etcdserver: mvcc: database space exceeded"
-            ),
-            FailureKind::Unavailable
-        );
-        assert_eq!(
-            classify_status(
-                RESOURCE_EXHAUSTED,
-                "grpc: received message larger than max (2000000 vs. 1572864)"
-            ),
-            FailureKind::TooLarge
-        );
-        assert_eq!(
-            classify_status(3, "etcdserver: request is too large"),
-            FailureKind::TooLarge
-        );
-    }
-
-    #[test]
     fn options_without_an_endpoint_are_refused() {
         let error = ConnectOptions::new(Vec::new()).check().unwrap_err();
         assert!(error.to_string().contains("at least one host:port"));
+    }
+
+    #[test]
+    fn a_plain_address_among_tls_options_is_refused() {
+        let mut options = ConnectOptions::parse("https://a,http://b").unwrap();
+        options.tls = Some(TlsOptions::new());
+        let error = options.check().unwrap_err().to_string();
+        assert!(error.contains("http://b:2379 is plain text"), "{error}");
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_is_refused_by_a_build_without_it() {
+        let error = ConnectOptions::parse("a,https://b").unwrap().check();
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("the cargo feature `tls`"), "{error}");
     }
 
     #[test]

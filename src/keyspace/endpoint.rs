@@ -11,13 +11,20 @@ pub const DEFAULT_PORT: u16 = 2379;
 
 /// The address of one etcd server, checked when it is made.
 ///
-/// Written as `host`, `host:port`, `http://host:port` or `[ipv6]:port`; the port defaults to
-/// [`DEFAULT_PORT`]. An `https` address is an error, because TLS is not built in yet and falling
-/// back to plain text would be a lie.
+/// Written as `host`, `host:port` or `[ipv6]:port`, each with or without `http://` or `https://`;
+/// the port defaults to [`DEFAULT_PORT`]. `https` means TLS and `http` plain text; without either,
+/// it is TLS where TLS options are given, as with etcdctl.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
+    scheme: Option<Scheme>,
     host: String,
     port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Scheme {
+    Http,
+    Https,
 }
 
 impl Endpoint {
@@ -42,18 +49,35 @@ impl Endpoint {
         self.port
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{self}")
+    /// Whether the address itself asks for TLS (`Some(true)`) or for plain text; `None` if it
+    /// leaves that to the options.
+    #[must_use]
+    pub fn tls(&self) -> Option<bool> {
+        self.scheme.map(|scheme| scheme == Scheme::Https)
+    }
+
+    pub(crate) fn url(&self, tls: bool) -> String {
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self.scheme {
+            Some(Scheme::Http) => f.write_str("http://")?,
+            Some(Scheme::Https) => f.write_str("https://")?,
+            None => {}
         }
+        f.write_str(&self.authority())
     }
 }
 
@@ -62,34 +86,48 @@ impl FromStr for Endpoint {
 
     fn from_str(input: &str) -> Result<Self, Error> {
         parse(input.trim()).map_err(|problem| Error::Endpoint {
-            input: input.trim().to_owned(),
+            input: without_secret(input.trim()),
             problem,
         })
     }
 }
 
+/// What stands before an `@` may be a password, and an error ends up in logs.
+fn without_secret(input: &str) -> String {
+    input
+        .rsplit_once('@')
+        .map_or_else(|| input.to_owned(), |(_, host)| format!("...@{host}"))
+}
+
 fn parse(input: &str) -> Result<Endpoint, &'static str> {
-    let authority = match input.split_once("://") {
-        None => input,
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-            rest.strip_suffix('/').unwrap_or(rest)
+    let (scheme, authority) = match input.split_once("://") {
+        None => (None, input),
+        Some((scheme, rest)) => {
+            let scheme = match scheme.to_ascii_lowercase().as_str() {
+                "http" => Scheme::Http,
+                "https" => Scheme::Https,
+                _ => return Err("the scheme is neither http nor https"),
+            };
+            (Some(scheme), rest.strip_suffix('/').unwrap_or(rest))
         }
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            return Err("TLS is not built in yet; use a plain http address of a trusted network");
-        }
-        Some(_) => return Err("the scheme is not http"),
     };
+    let (host, port) = parse_authority(authority)?;
+    Ok(Endpoint {
+        scheme,
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn parse_authority(authority: &str) -> Result<(&str, u16), &'static str> {
     if authority.is_empty() {
         return Err("it is empty; write host:port");
     }
     if authority.contains('@') {
-        return Err("user and password are not supported yet, and never inside an address");
+        return Err("user and password have settings of their own (etcd.user, etcd.password)");
     }
     if authority.parse::<Ipv6Addr>().is_ok() {
-        return Ok(Endpoint {
-            host: authority.to_owned(),
-            port: DEFAULT_PORT,
-        });
+        return Ok((authority, DEFAULT_PORT));
     }
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest
@@ -102,10 +140,7 @@ fn parse(input: &str) -> Result<Endpoint, &'static str> {
             None if port.is_empty() => DEFAULT_PORT,
             None => return Err("only :port may follow the bracket"),
         };
-        return Ok(Endpoint {
-            host: host.to_owned(),
-            port,
-        });
+        return Ok((host, port));
     }
     let (host, port) = match authority.split_once(':') {
         Some((host, port)) => (host, parse_port(port)?),
@@ -118,10 +153,7 @@ fn parse(input: &str) -> Result<Endpoint, &'static str> {
     if !host.chars().all(legal) {
         return Err("the host may hold only letters, digits, dots, dashes and underscores");
     }
-    Ok(Endpoint {
-        host: host.to_owned(),
-        port,
-    })
+    Ok((host, port))
 }
 
 fn parse_port(port: &str) -> Result<u16, &'static str> {
@@ -146,8 +178,10 @@ mod tests {
             ("localhost", "localhost:2379"),
             ("localhost:1234", "localhost:1234"),
             (" 127.0.0.1:2379 ", "127.0.0.1:2379"),
-            ("http://etcd-1.example:2379", "etcd-1.example:2379"),
-            ("HTTP://etcd_1:2379/", "etcd_1:2379"),
+            ("http://etcd-1.example:2379", "http://etcd-1.example:2379"),
+            ("HTTP://etcd_1:2379/", "http://etcd_1:2379"),
+            ("https://etcd-1", "https://etcd-1:2379"),
+            ("https://[::1]:4001/", "https://[::1]:4001"),
             ("[::1]:4001", "[::1]:4001"),
             ("[::1]", "[::1]:2379"),
             ("::1", "[::1]:2379"),
@@ -158,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_back_as_the_same() {
-        for input in ["localhost", "[fe80::1]:99", "10.0.0.1:80"] {
+        for input in ["localhost", "https://[fe80::1]:99", "http://10.0.0.1:80"] {
             let endpoint: Endpoint = input.parse().unwrap();
             assert_eq!(endpoint.to_string().parse::<Endpoint>().unwrap(), endpoint);
         }
@@ -180,7 +214,6 @@ mod tests {
             "[host]:1",
             "[::1]2379",
             "a b:1",
-            "user:pw@host:1",
             "a:1:2",
         ] {
             let error = input.parse::<Endpoint>().unwrap_err().to_string();
@@ -189,19 +222,27 @@ mod tests {
     }
 
     #[test]
-    fn https_is_refused_because_there_is_no_tls_yet() {
-        let error = "https://host:2379".parse::<Endpoint>().unwrap_err();
-        assert!(
-            error.to_string().contains("TLS is not built in yet"),
-            "{error}"
-        );
+    fn a_password_inside_an_address_is_refused_and_not_shown() {
+        for input in ["ada:pw@host:1", "https://ada:p@w@host:1"] {
+            let error = input.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.starts_with("`...@host:1`"), "{error}");
+            assert!(error.contains("etcd.user"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_says_whether_it_is_tls() {
+        let tls = |input: &str| input.parse::<Endpoint>().unwrap().tls();
+        assert_eq!(tls("https://a"), Some(true));
+        assert_eq!(tls("http://a"), Some(false));
+        assert_eq!(tls("a"), None);
     }
 
     #[test]
     fn a_list_is_split_at_commas() {
         let list = Endpoint::parse_list("a:1, b:2,http://c:3").unwrap();
         let printed: Vec<String> = list.iter().map(ToString::to_string).collect();
-        assert_eq!(printed, ["a:1", "b:2", "c:3"]);
+        assert_eq!(printed, ["a:1", "b:2", "http://c:3"]);
     }
 
     #[test]

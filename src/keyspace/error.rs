@@ -50,6 +50,30 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
+/// A permission that a user of etcd lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Denial {
+    /// The user's name, if one was given.
+    pub user: Option<String>,
+    /// The permission, as etcdctl names it: `read` or `readwrite`.
+    pub permission: &'static str,
+    /// The key, or the first key of the range.
+    pub key: String,
+    /// The end of the range, which is not in it; `None` for the key alone.
+    pub end: Option<String>,
+}
+
+impl Denial {
+    fn range(&self, quote: &str, between: &str) -> String {
+        let mut text = format!("{quote}{}{quote}", self.key);
+        if let Some(end) = &self.end {
+            text.push_str(&format!("{between}{quote}{end}{quote}"));
+        }
+        text
+    }
+}
+
 /// An error of the key space, named after the step that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +107,52 @@ pub enum Error {
         /// How long this attempt took.
         elapsed: Duration,
         /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// TLS with etcd did not come about.
+    #[error("TLS with etcd at {endpoint} does not come about: {cause}; {advice}")]
+    Tls {
+        /// The address that was tried.
+        endpoint: Endpoint,
+        /// What the TLS library said.
+        #[source]
+        cause: Cause,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// etcd does not know the user, or wants one.
+    #[error("etcd at {endpoint} does not let {} in: {cause}; {advice}", named(user.as_ref()))]
+    Authenticate {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// The user's name, if one was given.
+        user: Option<String>,
+        /// What etcd said.
+        #[source]
+        cause: Cause,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// The user lacks a permission. It may be granted at any time, and trying goes on.
+    #[error(
+        "etcd at {endpoint} denies {} to {} {}: {cause}; grant it to a role of the user: etcdctl \
+         role grant-permission ROLE {} {}",
+        named(denial.user.as_ref()),
+        denial.permission,
+        denial.range("`", " up to "),
+        denial.permission,
+        denial.range("'", " ")
+    )]
+    Denied {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// Who was denied what.
+        denial: Box<Denial>,
+        /// What etcd said.
         #[source]
         cause: Cause,
     },
@@ -242,6 +312,13 @@ pub enum Error {
     Closed,
 }
 
+fn named(user: Option<&String>) -> String {
+    user.map_or_else(
+        || "a client that gave no user".to_owned(),
+        |user| format!("user `{user}`"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +331,26 @@ mod tests {
     fn a_cause_names_every_source_once() {
         let error = Outer(std::io::Error::other("connection refused"));
         assert_eq!(Cause::of(&error).to_string(), "outer: connection refused");
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    fn a_denial_gives_the_command_that_grants() {
+        let error = Error::Denied {
+            endpoint: "etcd-1".parse().unwrap(),
+            denial: Box::new(Denial {
+                user: Some("ada".to_owned()),
+                permission: "read",
+                key: "top/".to_owned(),
+                end: Some("top0".to_owned()),
+            }),
+            cause: Cause::new("etcdserver: permission denied"),
+        };
+        assert_eq!(
+            error.to_string(),
+            "etcd at etcd-1:2379 denies user `ada` to read `top/` up to `top0`: etcdserver: \
+             permission denied; grant it to a role of the user: \
+             etcdctl role grant-permission ROLE read 'top/' 'top0'"
+        );
     }
 }

@@ -18,19 +18,25 @@
 
 mod backoff;
 mod connect;
+mod credentials;
 mod endpoint;
 mod error;
+mod failure;
+mod meter;
 mod mirror;
 mod range;
 #[cfg(test)]
 mod schedules;
 mod session;
+mod tls;
 mod watcher;
 
 pub use self::connect::ConnectOptions;
+pub use self::credentials::Credentials;
 pub use self::endpoint::{DEFAULT_PORT, Endpoint};
-pub use self::error::{Cause, Error};
+pub use self::error::{Cause, Denial, Error};
 pub use self::session::{
     Committed, Registered, Session, SessionConfig, SessionCounts, SessionPhase, SessionStatus,
 };
+pub use self::tls::TlsOptions;
 pub use self::watcher::{Change, Sink, WatchConfig, WatchCounts, WatchPhase, WatchStatus, Watcher};

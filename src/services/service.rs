@@ -164,6 +164,10 @@ impl Dispatch for Several {
         self.parts.iter().any(|part| part.has_method(method))
     }
 
+    fn methods(&self) -> Vec<String> {
+        self.parts.iter().flat_map(|part| part.methods()).collect()
+    }
+
     fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Data, CallError>> {
         match self.parts.iter().find(|part| part.has_method(&call.method)) {
             Some(part) => part.dispatch(call),
@@ -171,7 +175,7 @@ impl Dispatch for Several {
                 Err(CallError::NoSuchMethod {
                     interface: self.interfaces.clone(),
                     method: call.method.into_owned(),
-                    methods: Vec::new(),
+                    methods: self.methods(),
                 })
             }),
         }

@@ -38,6 +38,13 @@ struct Export {
     error: Option<TopologyError>,
 }
 
+impl Export {
+    /// Whether there are endpoints, and none is missing.
+    fn is_whole(&self) -> bool {
+        !self.registrations.is_empty() && self.registrations.iter().all(|r| r.error().is_none())
+    }
+}
+
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
     discoveries: Vec<Arc<dyn Discovery>>,
@@ -93,11 +100,6 @@ impl Manager {
                     Some(done) = self.beside.next() => self.done(done),
                     Some(event) = services.next() => self.service(event).await,
                     Some((source, change)) = endpoints.next() => self.endpoint(source, change),
-                    // All sources are gone: only a stop is left to wait for.
-                    else => {
-                        stop.cancelled().await;
-                        return self;
-                    }
                 }
             }
         }
@@ -113,7 +115,12 @@ impl Manager {
             .exports
             .get(&id)
             .map(|export| Arc::clone(&export.properties));
-        match (plan::export(wanted.as_deref(), actual.as_deref()), wanted) {
+        let mut step = plan::export(wanted.as_deref(), actual.as_deref());
+        if step == Step::Update && !self.exports.get(&id).is_some_and(Export::is_whole) {
+            // What could not be made of the old properties may be of the new.
+            step = Step::Replace;
+        }
+        match (step, wanted) {
             (Step::Keep, _) => {}
             (Step::Close, _) => self.unexport(id),
             (Step::Update, Some(wanted)) => self.update(id, wanted),
@@ -164,10 +171,10 @@ impl Manager {
             return;
         };
         export.properties = properties;
+        // What was wrong with the old properties is not with the new ones.
+        export.error = None;
         for registration in &export.registrations {
-            if registration.error().is_none()
-                && let Err(error) = registration.update(None)
-            {
+            if let Err(error) = registration.update(None) {
                 error!(service.id = id, %error, "the export keeps its old properties");
                 export.error = Some(TopologyError::Endpoint(Arc::new(error)));
             }

@@ -2,7 +2,7 @@
 //! (OSGi Compendium 122.3).
 //!
 //! One task hears of services and of endpoints, compares what is wanted with
-//! what there is ([`plan`]), and has the difference made by the
+//! what there is (`plan.rs`), and has the difference made by the
 //! [admin](crate::admin) and announced by [discovery](crate::discovery). It
 //! waits for neither etcd nor a closing endpoint: those go on beside it.
 

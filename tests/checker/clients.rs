@@ -91,12 +91,12 @@ impl Clients {
                 lease,
                 how: End::Expired,
             } => self.judge_claims(place, *lease, bench),
-            What::Put { key, by, .. } => {
-                if place.rest && *by != By::Meddler && store.is_session_key(*key) {
-                    bench.judge(Invariant::Quiet, place.record, false, || {
-                        format!("`{}` was put at rest", place.history.name(*key))
-                    });
-                }
+            What::Put { key, by, .. }
+                if place.rest && *by != By::Meddler && store.is_session_key(*key) =>
+            {
+                bench.judge(Invariant::Quiet, place.record, false, || {
+                    format!("`{}` was put at rest", place.history.name(*key))
+                });
             }
             What::Began { .. } | What::Healed { .. } => self.fault(place.at, what),
             What::Rest => bench.judge(Invariant::Quiet, place.record, true, String::new),

@@ -470,6 +470,14 @@ fn i10_is_broken_by_a_value_put_again_under_leases_of_one_session() {
     again(4, 8, Some(0)).expect(Invariant::Peers, "broken");
     // Another process takes over: another registration.
     again(4, 8, Some(1)).expect(Invariant::Peers, "held");
+    // A late grant brought an ended lease back, and a late write a key under it.
+    let (tale, _, a) = Tale::registered();
+    let granted = |lease| What::Granted { lease, by: Some(0) };
+    tale.then(granted(LEASE))
+        .then(granted(8))
+        .then(put(a, 3, 4, LEASE))
+        .then(put(a, 4, 4, 8))
+        .expect(Invariant::Peers, "held");
 }
 
 #[test]

@@ -69,8 +69,19 @@ pub struct Etcd {
     namespace: Option<u32>,
     client_port: ReservedPort,
     peer_port: ReservedPort,
+    /// Answers `/health` as plain HTTP, where the client port speaks TLS.
+    health_port: Option<ReservedPort>,
+    etcdctl_args: Vec<String>,
     child: Option<OwnedChild>,
     folder: TempDir,
+}
+
+/// How a server speaks TLS to its clients: arguments that name its files, and those with which etcdctl
+/// reaches it.
+#[derive(Debug, Clone, Default)]
+pub struct ServerTls {
+    pub server_args: Vec<String>,
+    pub etcdctl_args: Vec<String>,
 }
 
 impl Etcd {
@@ -87,22 +98,40 @@ impl Etcd {
 
     /// As [`start`](Self::start), with more arguments, which win over the ones given by default.
     pub async fn start_with(version: EtcdVersion, extra_args: &[&str]) -> Self {
+        Self::start_any(version, extra_args, None).await
+    }
+
+    /// As [`start_with`](Self::start_with); the clients' port speaks TLS.
+    pub async fn start_tls(version: EtcdVersion, tls: &ServerTls, extra_args: &[&str]) -> Self {
+        Self::start_any(version, extra_args, Some(tls)).await
+    }
+
+    async fn start_any(version: EtcdVersion, extra_args: &[&str], tls: Option<&ServerTls>) -> Self {
         const ATTEMPTS: usize = 5;
         for _ in 1..ATTEMPTS {
-            if let Ok(etcd) = Self::attempt(version, extra_args).await {
+            if let Ok(etcd) = Self::attempt(version, extra_args, tls).await {
                 return etcd;
             }
         }
-        Self::attempt(version, extra_args)
+        Self::attempt(version, extra_args, tls)
             .await
             .unwrap_or_else(|PortTaken| {
                 panic!("{ATTEMPTS} times another process took the port of etcd")
             })
     }
 
-    async fn attempt(version: EtcdVersion, extra_args: &[&str]) -> Result<Self, PortTaken> {
+    async fn attempt(
+        version: EtcdVersion,
+        extra_args: &[&str],
+        tls: Option<&ServerTls>,
+    ) -> Result<Self, PortTaken> {
         let mut etcd = Self::unlaunched(version);
         etcd.extra_args = extra_args.iter().map(ToString::to_string).collect();
+        if let Some(tls) = tls {
+            etcd.extra_args.extend(tls.server_args.clone());
+            etcd.health_port = Some(ReservedPort::any());
+            etcd.etcdctl_args = tls.etcdctl_args.clone();
+        }
         etcd.launch().await?;
         Ok(etcd)
     }
@@ -124,6 +153,8 @@ impl Etcd {
             extra_args: Vec::new(),
             host: Ipv4Addr::LOCALHOST,
             namespace: None,
+            health_port: None,
+            etcdctl_args: Vec::new(),
             client_port: ReservedPort::any(),
             peer_port: ReservedPort::any(),
             child: None,
@@ -234,6 +265,12 @@ impl Etcd {
         }
     }
 
+    /// Runs etcdctl as this user (`name:password`) from now on.
+    pub fn etcdctl_as(&mut self, user: &str) {
+        self.etcdctl_args
+            .extend(["--user".to_owned(), user.to_owned()]);
+    }
+
     /// Runs `etcdctl` of the server's own version and returns what it printed.
     ///
     /// # Panics
@@ -250,6 +287,7 @@ impl Etcd {
             .env("ETCDCTL_API", "3")
             .arg("--endpoints")
             .arg(self.endpoint())
+            .args(&self.etcdctl_args)
             .args(args)
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -305,7 +343,12 @@ impl Etcd {
 
     /// Starts the process and waits for nothing: a member of a cluster is ready only with others.
     fn spawn(&mut self) {
-        let client_url = format!("http://{}", self.address());
+        let scheme = if self.health_port.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let client_url = format!("{scheme}://{}", self.address());
         let peer_url = format!("http://127.0.0.1:{}", self.peer_port.number);
         let log = OpenOptions::new()
             .create(true)
@@ -359,6 +402,10 @@ impl Etcd {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("etcd's log file can be shared"))
             .stderr(log);
+        if let Some(port) = &self.health_port {
+            let url = format!("http://127.0.0.1:{}", port.number);
+            command.args(["--listen-metrics-urls", &url]);
+        }
         // The environment can configure etcd too (ETCD_*), and must not reach into a test.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ETCD_") {
@@ -372,7 +419,8 @@ impl Etcd {
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), PortTaken> {
-        let address = self.address();
+        let port = self.health_port.as_ref().unwrap_or(&self.client_port);
+        let address: SocketAddr = ([127, 0, 0, 1], port.number).into();
         let child = self.child.as_mut().expect("just started");
         let what = format!("etcd to answer on {address}");
         let end = eventually(READY_WITHIN, &what, async || {

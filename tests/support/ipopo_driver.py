@@ -7,6 +7,7 @@ Requests are ``{"id": n, "command": name, ...}``. Each is answered by ``{"id": n
 ``rsa``       what Remote Service Admin publishes: ``kind`` such as IMPORT_REGISTRATION, ``endpoint_id``, ``error``
 ``service``   an imported proxy in the registry: ``kind``, ``service_id``, ``interfaces``, ``endpoint_id``,
               ``properties``
+``blocking``  a call of ``Types.block`` has begun: ``seconds``
 
 Discovery delivers from a pool of threads, so its events can overtake each other.
 """
@@ -88,6 +89,9 @@ RSA_EVENTS = names_of(
 class Types:
     """More kinds of values, results and faults than the sample has."""
 
+    def __init__(self, wire):
+        self._wire = wire
+
     def echo(self, value):
         return value
 
@@ -121,6 +125,7 @@ class Types:
         return {"list": [1, 2.5, "three", True, None], "struct": {"empty": {}, "none": []}}
 
     def block(self, seconds):
+        self._wire.send({"event": "blocking", "seconds": seconds})
         time.sleep(seconds)
         return seconds
 
@@ -261,7 +266,7 @@ class Peer:
 
             implementation, interface = HelloImpl(), HELLO_INTERFACE
         elif service == "types":
-            implementation, interface = Types(), TYPES_INTERFACE
+            implementation, interface = Types(self._wire), TYPES_INTERFACE
         else:
             raise ValueError(f"no such service: {service}")
         defaults = {"service.exported.interfaces": "*", "service.exported.configs": "ecf.xmlrpc.server"}

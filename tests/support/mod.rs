@@ -25,7 +25,7 @@ pub mod tools;
 pub mod wait;
 
 pub use cluster::Cluster;
-pub use etcd::{Etcd, EtcdVersion, Kv};
+pub use etcd::{Etcd, EtcdVersion, Kv, ServerTls};
 pub use ipopo::{Ipopo, IpopoError, IpopoOptions};
 pub use ipopo_decoder::Decoded;
 pub use proxy::{Cut, Flow, Mode, Proxy};

@@ -6,7 +6,7 @@ use crate::names::{EndpointId, NameError, SessionId, TopKey};
 
 /// What a key below the top key stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
     /// A session.
     Session(SessionId),
     /// An endpoint of a session.
@@ -15,32 +15,40 @@ pub(super) enum Key {
 
 /// A key that belongs to neither.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KeyError {
+#[non_exhaustive]
+pub enum KeyError {
+    /// It is not text. iPOPO's watcher ends on such a key.
     #[error("the key is not UTF-8")]
     NotUtf8,
+    /// It is not below the top key.
     #[error("the key is not below {0}/")]
     Outside(TopKey),
+    /// A segment is no session's or endpoint's id.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// It has too many segments.
     #[error("the key has more than three segments: ECF and iPOPO would never remove it")]
     TooDeep,
 }
 
 /// All keys below the top key and no others: ECF and iPOPO also read keys of
 /// siblings whose names merely begin alike.
-pub(super) fn range(top: &TopKey) -> Range<Vec<u8>> {
+pub fn range(top: &TopKey) -> Range<Vec<u8>> {
     // '0' is the character after '/'.
     format!("{top}/").into_bytes()..format!("{top}0").into_bytes()
 }
 
-pub(super) fn session(top: &TopKey, session: &SessionId) -> String {
+/// The key of a session.
+pub fn session(top: &TopKey, session: &SessionId) -> String {
     format!("{top}/{session}")
 }
 
+/// The key of an endpoint.
+///
 /// # Errors
 ///
 /// If the endpoint's id cannot be a segment of a key.
-pub(super) fn endpoint(
+pub fn endpoint(
     top: &TopKey,
     session: &SessionId,
     endpoint: &EndpointId,
@@ -49,7 +57,12 @@ pub(super) fn endpoint(
     Ok(format!("{top}/{session}/{endpoint}"))
 }
 
-pub(super) fn parse(top: &TopKey, key: &[u8]) -> Result<Key, KeyError> {
+/// Reads a key.
+///
+/// # Errors
+///
+/// If it is not of a session or an endpoint below the top key.
+pub fn parse(top: &TopKey, key: &[u8]) -> Result<Key, KeyError> {
     let text = std::str::from_utf8(key).map_err(|_| KeyError::NotUtf8)?;
     let below = text
         .strip_prefix(top.as_str())

@@ -11,7 +11,7 @@
 mod config;
 mod guard;
 mod health;
-mod keys;
+pub mod keys;
 mod memory;
 mod view;
 
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-pub use config::{ConfigError, EtcdConfig};
+pub use config::{ConfigError, Environment, EtcdConfig};
 pub use guard::Guard;
 pub use health::{Counts, Health, HealthUpdates};
 pub use view::{Rejected, Suspect, ViewStatus};
@@ -135,6 +135,17 @@ impl EtcdDiscovery {
             "connected"
         );
         Ok(())
+    }
+
+    /// Waits while another process holds the own session id.
+    ///
+    /// # Errors
+    ///
+    /// If discovery is closed.
+    pub async fn session_free(&self) -> Result<(), keyspace::Error> {
+        let mut status = self.session.status();
+        let free = status.wait_for(|status| status.taken.is_none()).await;
+        free.map(drop).map_err(|_| keyspace::Error::Closed)
     }
 
     /// The own session.

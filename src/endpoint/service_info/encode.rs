@@ -346,12 +346,29 @@ fn python_text(value: &Value) -> String {
 
 fn python_item(value: &Value) -> String {
     match value {
-        Value::String(_) | Value::Character(_) => {
-            let text = value.to_string().replace('\\', "\\\\").replace('\'', "\\'");
-            format!("'{text}'")
-        }
+        Value::String(_) | Value::Character(_) => python_literal(&value.to_string()),
+        Value::Bytes(_) => python_literal(&python_text(value)),
         other => python_text(other),
     }
+}
+
+/// Text as Python's `repr` has it, so that Python reads the whole list again.
+fn python_literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('\'');
+    for c in text.chars() {
+        match c {
+            '\\' | '\'' => literal.extend(['\\', c]),
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            '\t' => literal.push_str("\\t"),
+            // All controls of Unicode lie below U+0100.
+            c if c.is_control() => literal.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => literal.push(c),
+        }
+    }
+    literal.push('\'');
+    literal
 }
 
 /// Checks a host for Java's URI; IPv6 addresses go into brackets.

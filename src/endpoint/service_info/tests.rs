@@ -196,6 +196,14 @@ fn standard_names_are_written_in_the_case_that_peers_look_for() {
 }
 
 #[test]
+fn text_for_ipopo_is_what_python_reads_as_the_same_list() {
+    let awkward = Value::List(vec!["\n\r\t\u{0}\u{85}\\".into(), vec![0_u8, 255].into()]);
+    let wire = encoded(valid().with("awkward", awkward));
+    let text = r"['\n\r\t\x00\x85\\', 'AP8=']";
+    assert_eq!(entries(&wire, "awkward")[0]["value"], text);
+}
+
+#[test]
 fn other_types_are_written_as_text_for_ipopo_and_then_typed_for_ecf() {
     let wire = encoded(props! {
         "two" => 2_i32, "flag" => true, "names" => Value::list_of(["a", "it's"]), "f" => 0.1_f32,

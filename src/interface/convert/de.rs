@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, Deserialize, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{self, Deserialize, IntoDeserializer, Unexpected, VariantAccess as _, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::{DATE_TIME, DataError};
+use super::{DATA, DATE_TIME, DataError};
 use crate::interface::{Data, DateTime};
 
 pub(super) struct Deserializer(pub(super) Data);
@@ -124,6 +124,13 @@ impl<'de> de::Deserializer<'de> for Deserializer {
                 visitor.visit_newtype_struct(self)
             }
             other if name == DATE_TIME => Err(wrong(&other, &visitor)),
+            // Serde has no date to visit. A variant is what nobody else
+            // shows to the visitor of `Data`.
+            Data::DateTime(d) if name == DATA => visitor.visit_enum(Variant {
+                name: DATE_TIME.to_owned(),
+                content: Some(Data::String(d.to_string())),
+            }),
+            other if name == DATA => Deserializer(other).deserialize_any(visitor),
             _ => visitor.visit_newtype_struct(self),
         }
     }
@@ -303,7 +310,7 @@ impl<'de> Deserialize<'de> for DateTime {
 
 impl<'de> Deserialize<'de> for Data {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyData)
+        deserializer.deserialize_newtype_struct(DATA, AnyData)
     }
 }
 
@@ -366,7 +373,16 @@ impl<'de> Visitor<'de> for AnyData {
         self,
         deserializer: D,
     ) -> Result<Data, D::Error> {
-        Data::deserialize(deserializer)
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_enum<A: de::EnumAccess<'de>>(self, access: A) -> Result<Data, A::Error> {
+        let (name, content) = access.variant::<String>()?;
+        if name != DATE_TIME {
+            return Err(de::Error::unknown_variant(&name, &[DATE_TIME]));
+        }
+        let text: String = content.newtype_variant()?;
+        text.parse().map(Data::DateTime).map_err(de::Error::custom)
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Data, A::Error> {

@@ -157,3 +157,29 @@ fn errors_name_what_came_and_what_was_expected() {
     assert!(error.to_string().contains("key of a map"), "{error}");
     assert!(from_data::<(i32,)>(Data::Array(vec![Data::Int(1), Data::Int(2)])).is_err());
 }
+
+#[test]
+fn untyped_data_comes_back_as_it_was_dates_included() {
+    let date: DateTime = "20261121T01:27:22".parse().unwrap();
+    let forged = Data::Struct(BTreeMap::from([(DATE_TIME.to_owned(), Data::from("x"))]));
+    for data in [
+        Data::DateTime(date),
+        Data::Array(vec![Data::DateTime(date), Data::Nil]),
+        Data::Struct(BTreeMap::from([("when".to_owned(), Data::DateTime(date))])),
+        Data::Bytes(vec![0, 255]),
+        forged,
+    ] {
+        assert_eq!(from_data::<Data>(data.clone()).unwrap(), data);
+        assert_eq!(
+            from_data::<Option<Data>>(data.clone()).unwrap(),
+            Some(data.clone())
+        );
+        assert_eq!(to_data(&data).unwrap(), data);
+    }
+    let json: Data = serde_json::from_str(r#"{"when": ["20261121T01:27:22", 1]}"#).unwrap();
+    let items = Data::Array(vec![Data::from("20261121T01:27:22"), Data::Int(1)]);
+    assert_eq!(
+        json,
+        Data::Struct(BTreeMap::from([("when".to_owned(), items)]))
+    );
+}

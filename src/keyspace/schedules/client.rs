@@ -7,7 +7,8 @@ use crate::keyspace::connect::{Failure, FailureKind};
 use crate::keyspace::range::PageRequest;
 use crate::keyspace::session::event::{self as session, Answer, Batch};
 use crate::keyspace::session::machine::SessionMachine;
-use crate::keyspace::watcher::machine::{self as watcher, WatcherMachine};
+use crate::keyspace::watcher::event as watcher;
+use crate::keyspace::watcher::machine::WatcherMachine;
 
 /// A request on its way to the store.
 #[derive(Debug, Clone)]

@@ -66,6 +66,23 @@ const TROUBLES: [Trouble; 12] = [
 ];
 
 impl Plan {
+    /// Nothing goes wrong by itself.
+    pub(super) const fn quiet() -> Self {
+        Self {
+            sessions: 0,
+            watchers: 0,
+            twins: true,
+            takeover: false,
+            page: 100,
+            loss: 0.0,
+            mute: false,
+            overtakes: false,
+            audits: false,
+            trouble: 0,
+            faults: Vec::new(),
+        }
+    }
+
     pub(super) fn draw(rng: &mut StdRng) -> Self {
         let (sessions, watchers) = match rng.random_range(0..6u32) {
             0 => (0, 2),
@@ -271,9 +288,8 @@ impl World {
         }
     }
 
-    fn reset_all(&mut self) {
-        // What was on its way is lost with the connections.
-        self.drop_answers();
+    pub(super) fn reset_all(&mut self) {
+        self.drop_messages();
         for client in 0..self.clients.len() {
             if let Some(stream) = &mut self.clients[client].stream {
                 stream.end();

@@ -15,6 +15,7 @@ mod broken;
 mod checker;
 mod client;
 mod faults;
+mod herd;
 mod model;
 mod network;
 mod world;
@@ -23,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::broken::Bend;
-use self::checker::{Verdict, table};
+use self::checker::{Invariant, Outcome, Verdict, table};
 use self::world::World;
 
 const SCHEDULES: u64 = 200_000;
@@ -93,4 +94,16 @@ fn every_schedule_keeps_every_invariant() {
     });
     let failed = failed.into_inner();
     assert!(failed == u64::MAX, "{}", explain(failed));
+}
+
+/// I12: an outage that outlasts every backoff must not be followed by a herd.
+#[test]
+fn two_hundred_sessions_do_not_come_back_in_one_instant() {
+    let verdicts = World::herd(1, 200).run_herd();
+    let gentle = &verdicts[Invariant::Gentle as usize];
+    assert!(
+        matches!(gentle.outcome, Outcome::Held { checks } if checks > 1000),
+        "{}",
+        table(&verdicts)
+    );
 }

@@ -10,7 +10,7 @@ use super::client::{Input, Kind, Request, Stream};
 use super::model::{Logged, SECOND, TTL};
 use super::world::{CALL_TIMEOUT, Due, SLOWEST, World, id};
 use crate::keyspace::session::event::{Answer, Event as SessionEvent};
-use crate::keyspace::watcher::machine::{Event as WatchEvent, Message};
+use crate::keyspace::watcher::event::{Event as WatchEvent, Message};
 
 impl World {
     /// The time of one message.

@@ -20,7 +20,8 @@ use super::model::{Etcd, NAMES, OF_SESSION, ROOT_VALUE, SECOND, TTL, key, number
 use crate::keyspace::session::event::{Action as Act, Event as SessionEvent, Wish};
 use crate::keyspace::session::machine::SessionMachine;
 use crate::keyspace::session::{SessionConfig, SessionPhase};
-use crate::keyspace::watcher::machine::{Action as WatchAct, WatcherMachine};
+use crate::keyspace::watcher::event::Action as WatchAct;
+use crate::keyspace::watcher::machine::WatcherMachine;
 use crate::keyspace::watcher::{Change, WatchConfig, WatchPhase};
 
 pub(super) const CALL_TIMEOUT: u64 = 3 * SECOND;
@@ -117,21 +118,8 @@ impl World {
     pub(super) fn new(seed: u64, bend: Bend, trace: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut rng);
-        let mut world = Self {
-            etcd: Etcd::new(plan.page),
-            plan,
-            rng,
-            clients: Vec::new(),
-            base: Instant::now(),
-            due: BinaryHeap::new(),
-            order: 0,
-            streams: 0,
-            down_until: 0,
-            expire_at: u64::MAX,
-            next_waiter: 0,
-            bend,
-            trace: trace.then(Vec::new),
-        };
+        let mut world = Self::with(rng.random(), plan, bend);
+        world.trace = trace.then(Vec::new);
         for n in 0..world.plan.sessions {
             let root = if world.plan.twins { 0 } else { n * OF_SESSION };
             let takeover = n > 0 && world.plan.takeover;
@@ -142,6 +130,25 @@ impl World {
         }
         world.later(SECOND / 2, Due::Trouble);
         world
+    }
+
+    /// A world without clients.
+    pub(super) fn with(seed: u64, plan: Plan, bend: Bend) -> Self {
+        Self {
+            etcd: Etcd::new(plan.page),
+            plan,
+            rng: StdRng::seed_from_u64(seed),
+            clients: Vec::new(),
+            base: Instant::now(),
+            due: BinaryHeap::new(),
+            order: 0,
+            streams: 0,
+            down_until: 0,
+            expire_at: u64::MAX,
+            next_waiter: 0,
+            bend,
+            trace: None,
+        }
     }
 
     pub(super) fn open_session(&mut self, root: usize, takeover: bool) -> usize {
@@ -214,9 +221,10 @@ impl World {
         self.due.push(Reverse(Scheduled { at, order, due }));
     }
 
-    pub(super) fn drop_answers(&mut self) {
-        self.due
-            .retain(|next| !matches!(next.0.due, Due::Answer { .. }));
+    /// A server that dies takes along what was on its way to it and from it.
+    pub(super) fn drop_messages(&mut self) {
+        let is_message = |due: &Due| matches!(due, Due::Arrive { .. } | Due::Answer { .. });
+        self.due.retain(|next| !is_message(&next.0.due));
     }
 
     pub(super) const fn is_peace(&self) -> bool {
@@ -244,15 +252,18 @@ impl World {
         check(&self.etcd.history, &limits())
     }
 
-    /// The time after everything has settled, in which nothing may happen any more.
-    fn rest(&mut self) {
-        self.say(|| "rest".to_owned());
-        self.etcd.note(What::Rest);
-        let end = self.now() + 2 * TTL;
+    pub(super) fn run_until(&mut self, end: u64) {
         while self.due.peek().is_some_and(|next| next.0.at <= end) {
             self.next();
         }
         self.etcd.now = end;
+    }
+
+    /// The time after everything has settled, in which nothing may happen any more.
+    fn rest(&mut self) {
+        self.say(|| "rest".to_owned());
+        self.etcd.note(What::Rest);
+        self.run_until(self.now() + 2 * TTL);
         for client in 0..self.clients.len() {
             self.note_view(client);
         }

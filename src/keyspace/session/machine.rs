@@ -5,6 +5,8 @@
 //! then hold. Whatever breaks takes one of these back, and the same rules lead on from there.
 
 mod answers;
+mod closing;
+mod state;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
+use self::state::{Asked, Lease, Link, Root, Survey, Work};
 use super::event::{Action, Answer, Batch, CallId, Event, Guard, Step, Trouble};
 use super::wanted::{Wanted, request_size};
 use super::{SessionConfig, SessionCounts, SessionPhase};
@@ -28,76 +31,6 @@ const PAGE_SIZE: u32 = 1000;
 const HEALTHY: Duration = Duration::from_secs(5);
 /// Leases to remember as ours. A process that lost more than this has other troubles.
 const MAX_PAST: usize = 64;
-
-#[derive(Debug)]
-enum Link {
-    Down { retry_at: Instant },
-    Dialling { call: CallId },
-    Up,
-}
-
-#[derive(Debug, Clone)]
-struct Lease {
-    id: i64,
-    ttl: Duration,
-    /// The sending time of the last grant or renewal that was answered.
-    answered: Instant,
-    /// Answered on this connection and not run out since. Otherwise etcd is asked first whether
-    /// the lease lives, before anything is built on it; it often does, because a server that comes
-    /// back gives every lease its full time again, and then nothing has to be put.
-    fresh: bool,
-}
-
-impl Lease {
-    fn expires(&self) -> Instant {
-        self.answered + self.ttl
-    }
-
-    /// When the lack of an answer becomes suspicious: it leaves a third for another server.
-    fn suspect_at(&self) -> Instant {
-        self.answered + self.ttl.mul_f64(2.0 / 3.0)
-    }
-}
-
-/// A grant under way. Its id is chosen here, so that asking again asks for the same lease.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    id: i64,
-    first_sent: Option<Instant>,
-}
-
-/// What of the own prefix is to be read before anything is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Survey {
-    None,
-    /// Keys only: is everything as we know it?
-    Audit,
-    /// With values: what is there?
-    Full,
-}
-
-/// The session key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Root {
-    Unknown,
-    /// May be put while its modification revision is this one; zero when there is none.
-    Free {
-        mod_revision: i64,
-    },
-    Ours {
-        mod_revision: i64,
-    },
-}
-
-/// The one call that goes beside renewals.
-#[derive(Debug)]
-enum Work {
-    Grant { sent: Instant },
-    Read { survey: Survey },
-    Ask { lease: i64 },
-    Write { batch: Batch },
-    Revoke,
-}
 
 /// See the module's head.
 #[derive(Debug)]
@@ -298,19 +231,6 @@ impl SessionMachine {
         self.next_call
     }
 
-    fn close(&mut self, deadline: Instant, now: Instant) {
-        self.closing = Some(deadline);
-        if let Link::Down { retry_at } = &mut self.link {
-            *retry_at = now;
-        }
-        // Whatever is on its way ends with the lease. Only a grant is waited for: revoked before it
-        // is granted, the lease would stay.
-        self.work
-            .take_if(|(_, work)| !matches!(work, Work::Grant { .. }));
-        self.pages = None;
-        self.held_since = None;
-    }
-
     /// Names everything that is to be done now.
     fn advance(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.closed {
@@ -360,39 +280,6 @@ impl SessionMachine {
             return;
         }
         self.hold(now, out);
-    }
-
-    /// Returns whether nothing else is to be done.
-    fn advance_closing(&mut self, deadline: Instant, now: Instant, out: &mut Vec<Action>) -> bool {
-        let granted = self.lease().or_else(|| {
-            self.asked
-                .and_then(|asked| asked.first_sent.map(|_| asked.id))
-        });
-        let Some(lease) = granted else {
-            self.finish(Ok(()), out);
-            return true;
-        };
-        if now >= deadline {
-            let failure = self.last_failure.clone();
-            self.finish(Err(failure), out);
-            return true;
-        }
-        if self.is_up() {
-            if self.work.is_none() {
-                let call = self.call();
-                self.work = Some((call, Work::Revoke));
-                out.push(Action::Revoke { call, lease });
-            }
-            return true;
-        }
-        false
-    }
-
-    fn finish(&mut self, result: Result<(), Option<Failure>>, out: &mut Vec<Action>) {
-        self.closed = true;
-        self.lease = self.lease.take().filter(|_| result.is_err());
-        out.push(Action::Disconnect);
-        out.push(Action::Finish(result));
     }
 
     /// Past its local deadline the lease may be gone, and the process is not registered. Whether it

@@ -1,6 +1,7 @@
 //! A session: one lease, one session key, and the keys below it that somebody wants.
 
 pub(super) mod event;
+mod inbox;
 pub(super) mod machine;
 mod task;
 pub(super) mod wanted;
@@ -15,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::task::{Inbox, News};
+use self::inbox::{Inbox, News};
 use self::wanted::request_size;
 use super::{Cause, ConnectOptions, Endpoint, Error};
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use etcd_client::{
     Compare, CompareOp, LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, PutOptions, Txn,
     TxnOp,
@@ -12,89 +11,20 @@ use etcd_client::{
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::event::{Action, Answer, Batch, CallId, Event, Guard, Step, Trouble, Wish};
+use super::inbox::{Inbox, Over, Waiter};
 use super::machine::SessionMachine;
 use super::wanted::WaiterId;
 use super::{Committed, Registered, SessionConfig, SessionStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};
+use crate::keyspace::failure::Need;
+use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{Cause, ConnectOptions, Endpoint, Error};
-use crate::meters;
-
-type Waiter = oneshot::Sender<Result<Committed, Error>>;
-
-/// News of one key, from the handle to the task.
-pub(super) struct News {
-    pub(super) key: String,
-    pub(super) value: Option<Bytes>,
-    pub(super) waiter: Waiter,
-}
-
-/// What the handle has for the task. Not a queue: it holds one piece of news for each key, so that
-/// it is bounded by the keys, however slow etcd is.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    content: Mutex<Content>,
-    filled: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    news: HashMap<String, (Option<Bytes>, Vec<Waiter>)>,
-    /// The keys of `news`, in the order of their first call.
-    order: Vec<String>,
-    audit: bool,
-    close: Option<Instant>,
-    /// The task is over, and nobody will read any more.
-    over: bool,
-}
-
-impl Inbox {
-    pub(super) fn send(&self, news: News) {
-        let mut content = self.content.lock();
-        if content.over {
-            // Dropping the waiter tells the caller.
-            return;
-        }
-        let content = &mut *content;
-        let (value, waiters) = content.news.entry(news.key.clone()).or_insert_with(|| {
-            content.order.push(news.key);
-            (None, Vec::new())
-        });
-        *value = news.value;
-        waiters.retain(|waiter| !waiter.is_closed());
-        waiters.push(news.waiter);
-        self.filled.notify_one();
-    }
-
-    pub(super) fn audit(&self) {
-        self.content.lock().audit = true;
-        self.filled.notify_one();
-    }
-
-    pub(super) fn close(&self, deadline: Instant) {
-        self.content.lock().close = Some(deadline);
-        self.filled.notify_one();
-    }
-}
-
-/// Closes the inbox when the task ends in whatever way.
-struct Over(Arc<Inbox>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        let mut content = self.0.content.lock();
-        *content = Content {
-            over: true,
-            ..Content::default()
-        };
-    }
-}
 
 pub(super) fn spawn(
     options: ConnectOptions,
@@ -193,7 +123,7 @@ impl Task {
     }
 
     fn read_inbox(&mut self) {
-        let content = std::mem::take(&mut *self.inbox.content.lock());
+        let content = self.inbox.take();
         let mut news = content.news;
         let mut wishes = Vec::with_capacity(content.order.len());
         for key in content.order {
@@ -377,6 +307,26 @@ impl Task {
         }
     }
 
+    /// The permission that a step needs. Nobody needs one for a lease, but for revoking it: etcd
+    /// wants the right to write all keys under it.
+    fn need(&self, step: Step) -> Need {
+        let key = self.config.key.clone();
+        let (permission, end) = match step {
+            Step::Connect => ("read", None),
+            Step::Reconcile | Step::Taken { .. } => ("read", Some(format!("{key}0"))),
+            // Whether the session key or one below it is denied etcd does not say, and both are
+            // needed.
+            Step::Grant | Step::Renew { .. } | Step::Write => {
+                ("readwrite", Some(format!("{key}0")))
+            }
+        };
+        Need {
+            permission,
+            key,
+            end,
+        }
+    }
+
     fn rejection(&self, key: String, size: usize, failure: Failure) -> Error {
         let endpoint = self.endpoint(self.machine.endpoint());
         let cause = failure.cause;
@@ -401,6 +351,13 @@ impl Task {
 
     fn explain(&self, trouble: Trouble) -> Error {
         let endpoint = self.endpoint(trouble.endpoint);
+        let need = self.need(trouble.step);
+        let access = trouble
+            .failure
+            .explain_access(&endpoint, &self.options, need);
+        if let Some(error) = access {
+            return error;
+        }
         let key = self.config.key.clone();
         let Failure { cause, elapsed, .. } = trouble.failure;
         match trouble.step {
@@ -473,7 +430,7 @@ impl Task {
                 return false;
             }
             trace_transition(&self.config.key, status, &next);
-            meters::session(&status.counts, &next.counts);
+            meter::session(&status.counts, &next.counts);
             *status = next;
             true
         });

@@ -4,103 +4,22 @@
 //! watch ends it is opened again where it stood, elsewhere. Only when that cannot be (the history
 //! is compacted, or is another) the range is listed again, and the differences are told.
 
+mod listing;
+
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
+use super::event::{Action, CallId, Event, Message, Step, Trouble};
 use super::{Change, WatchConfig, WatchCounts, WatchPhase};
 use crate::keyspace::backoff::Backoff;
 use crate::keyspace::connect::{Failure, FailureKind, Header};
 use crate::keyspace::mirror::Mirror;
-use crate::keyspace::range::{Entry, Page, PageRequest, Pages};
-
-/// Names a call or a stream, so that news of one that was given up is known as such.
-pub(crate) type CallId = u64;
+use crate::keyspace::range::{Entry, Page, Pages};
 
 /// A watch that lived for this long was healthy, and the backoff starts over.
 const HEALTHY: Duration = Duration::from_secs(5);
-
-/// What happens to a watcher.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Time has passed.
-    Tick,
-    /// Somebody asks for a listing.
-    Relist,
-    Dialled {
-        call: CallId,
-        result: Result<Header, Failure>,
-    },
-    Page {
-        call: CallId,
-        result: Result<Page, Failure>,
-    },
-    /// The watch's stream has news, or its end as a failure.
-    Watch {
-        call: CallId,
-        result: Result<Message, Failure>,
-    },
-}
-
-/// One message of a watch.
-#[derive(Debug, Default)]
-pub(crate) struct Message {
-    pub(crate) header: Header,
-    /// Whether it is about our watch. The answer to a request for progress is about none.
-    pub(crate) addressed: bool,
-    pub(crate) created: bool,
-    pub(crate) canceled: bool,
-    pub(crate) compact_revision: i64,
-    pub(crate) reason: String,
-    pub(crate) changes: Vec<Change>,
-}
-
-/// What the shell is to do.
-#[derive(Debug)]
-pub(crate) enum Action {
-    /// Connect to the endpoint of this index. There is no connection.
-    Dial {
-        call: CallId,
-        endpoint: usize,
-    },
-    /// Drop the connection, its calls and its watch.
-    Disconnect,
-    /// Read a page. A watch that is open is dropped.
-    ReadPage {
-        call: CallId,
-        request: PageRequest,
-    },
-    /// Open a watch from this revision on. One that is open is dropped.
-    Open {
-        call: CallId,
-        revision: i64,
-    },
-    /// Ask the server for a sign of life on the open watch.
-    AskProgress,
-    Deliver(Vec<Change>),
-    Synced(i64),
-    HistoryLost,
-    /// Remember and report trouble.
-    Report(Trouble),
-}
-
-/// Trouble to be remembered as the last error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) step: Step,
-    /// The endpoint in use when it happened.
-    pub(crate) endpoint: usize,
-    pub(crate) failure: Failure,
-}
-
-/// The step that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    Connect,
-    List,
-    Watch,
-}
 
 #[derive(Debug)]
 enum State {
@@ -386,37 +305,6 @@ impl WatcherMachine {
         self.state = State::Pausing { until };
     }
 
-    fn list(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.relist = false;
-        self.audit_at = self
-            .config
-            .audit_interval
-            .map(|pause| now + pause.mul_f64(self.rng.random_range(2.0 / 3.0..4.0 / 3.0)));
-        let list = List {
-            pages: Pages::new(
-                self.config.start.clone(),
-                self.config.end.clone(),
-                self.page_size,
-                false,
-            ),
-            first: self.mirror.is_empty(),
-            differences: Vec::new(),
-            audits: matches!(self.state, State::Live { .. })
-                .then_some(self.cursor)
-                .flatten(),
-            cluster: 0,
-        };
-        self.mirror.begin();
-        self.read_page(list, out);
-    }
-
-    fn read_page(&mut self, list: List, out: &mut Vec<Action>) {
-        let call = self.call();
-        let request = list.pages.request().clone();
-        self.state = State::Listing { call, list };
-        out.push(Action::ReadPage { call, request });
-    }
-
     /// Gives the connection up, and tries the next endpoint after a pause.
     fn fail(&mut self, step: Step, failure: Failure, now: Instant, out: &mut Vec<Action>) {
         if let State::Live { since, heard, .. } = self.state {
@@ -471,124 +359,12 @@ impl WatcherMachine {
                 || header.revision < seen.revision)
     }
 
-    fn page(
-        &mut self,
-        call: CallId,
-        result: Result<Page, Failure>,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
-        let idle = State::Pausing { until: now };
-        let mut list = match std::mem::replace(&mut self.state, idle) {
-            State::Listing { call: page, list } if page == call => list,
-            other => {
-                self.state = other;
-                return;
-            }
-        };
-        match result {
-            Ok(page) => self.listed(list, page, now, out),
-            Err(failure) if failure.kind == FailureKind::TooLarge && list.pages.halve() => {
-                self.page_size = list.pages.request().limit;
-                self.read_page(list, out);
-            }
-            Err(failure) if failure.kind == FailureKind::Compacted => {
-                // The rest of this listing cannot be read any more.
-                self.relist = true;
-                self.pause(now);
-            }
-            Err(failure) => {
-                self.cursor = None;
-                self.fail(Step::List, failure, now, out);
-            }
-        }
-    }
-
-    fn listed(&mut self, mut list: List, mut page: Page, now: Instant, out: &mut Vec<Action>) {
-        if list.pages.revision() == 0 {
-            list.cluster = page.header.cluster;
-            if self.is_other_history(page.header) {
-                self.note_history_lost();
-            }
-        } else if list.cluster != page.header.cluster {
-            // Pages of two stores make no listing.
-            self.note_history_lost();
-            return self.pause(now);
-        }
-        let more = list.pages.advance(&page);
-        let entries = std::mem::take(&mut page.entries);
-        if !self.history_lost && entries.iter().any(|entry| self.mirror.is_ahead_of(entry)) {
-            // The keys before were compared by their revisions; they have to be told anew.
-            self.note_history_lost();
-            return self.list(now, out);
-        }
-        let mut fresh = Vec::new();
-        for entry in entries {
-            if !self.mirror.lists(&entry) && !self.history_lost {
-                continue;
-            }
-            if list
-                .audits
-                .is_some_and(|cursor| entry.mod_revision <= cursor)
-            {
-                self.counts.repairs += 1;
-            }
-            if list.first {
-                self.mirror.deliver(&entry);
-                fresh.push(change(entry));
-            } else {
-                list.differences.push(entry);
-            }
-        }
-        if more {
-            // Asked for before the page is delivered, so that the server works meanwhile.
-            self.read_page(list, out);
-            self.deliver(fresh, out);
-        } else {
-            self.deliver(fresh, out);
-            self.complete(list, page.header, now, out);
-        }
-    }
-
     fn note_history_lost(&mut self) {
         self.relist = true;
         if !self.history_lost {
             self.history_lost = true;
             self.counts.histories_lost += 1;
         }
-    }
-
-    /// A listing is complete: tell the differences, removals first, and watch from there.
-    fn complete(&mut self, list: List, header: Header, now: Instant, out: &mut Vec<Action>) {
-        let revision = list.pages.revision();
-        if std::mem::take(&mut self.history_lost) {
-            self.relist = false;
-            out.push(Action::HistoryLost);
-        }
-        let mut changes: Vec<Change> = self
-            .mirror
-            .take_unlisted()
-            .into_iter()
-            .map(|key| Change::Delete {
-                key,
-                mod_revision: revision,
-            })
-            .collect();
-        changes.reserve(list.differences.len());
-        for entry in list.differences {
-            self.mirror.deliver(&entry);
-            changes.push(change(entry));
-        }
-        self.deliver(changes, out);
-        self.seen = Header { revision, ..header };
-        self.newest = revision;
-        self.cursor = Some(revision);
-        self.synced = Some(revision);
-        self.listed_at = Some(now);
-        self.counts.lists += 1;
-        self.listed = true;
-        out.push(Action::Synced(revision));
-        self.resume(now, out);
     }
 
     fn deliver(&mut self, changes: Vec<Change>, out: &mut Vec<Action>) {
@@ -694,22 +470,8 @@ impl WatcherMachine {
             );
             return self.list(now, out);
         }
-        let reason = if message.reason.is_empty() {
-            "the server canceled the watch".to_owned()
-        } else {
-            format!("the server canceled the watch: {}", message.reason)
-        };
-        let failure = Failure::new(FailureKind::Unavailable, reason, Duration::ZERO);
+        let failure = Failure::canceled(&message.reason);
         self.fail(Step::Watch, failure, now, out);
-    }
-}
-
-fn change(entry: Entry) -> Change {
-    Change::Put {
-        key: entry.key,
-        value: entry.value,
-        mod_revision: entry.mod_revision,
-        lease: entry.lease,
     }
 }
 

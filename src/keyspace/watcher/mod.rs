@@ -1,5 +1,6 @@
 //! A watcher: what is in a range of keys, and every change after that.
 
+pub(super) mod event;
 pub(super) mod machine;
 mod task;
 

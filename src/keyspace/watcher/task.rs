@@ -13,12 +13,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::machine::{Action, CallId, Event, Message, Step, Trouble, WatcherMachine};
+use super::event::{Action, CallId, Event, Message, Step, Trouble};
+use super::machine::WatcherMachine;
 use super::{Change, Sink, WatchConfig, WatchStatus};
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
+use crate::keyspace::failure::Need;
+use crate::keyspace::meter;
 use crate::keyspace::range::read_page;
 use crate::keyspace::{ConnectOptions, Endpoint, Error};
-use crate::meters;
 
 pub(super) fn spawn(
     options: ConnectOptions,
@@ -252,6 +254,18 @@ impl Task {
 
     fn explain(&self, trouble: Trouble) -> Error {
         let endpoint = self.endpoint(trouble.endpoint);
+        let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+        let need = Need {
+            permission: "read",
+            key: text(&self.config.start),
+            end: Some(text(&self.config.end)),
+        };
+        let access = trouble
+            .failure
+            .explain_access(&endpoint, &self.options, need);
+        if let Some(error) = access {
+            return error;
+        }
         let Failure { cause, elapsed, .. } = trouble.failure;
         match trouble.step {
             Step::Connect => Error::Connect {
@@ -287,7 +301,7 @@ impl Task {
                 status.listed_at = machine.listed_at().map(Instant::from_std);
                 status.stale_since = machine.stale_since().map(Instant::from_std);
                 status.keys = keys;
-                meters::watcher(&status.counts, &counts);
+                meter::watcher(&status.counts, &counts);
                 status.counts = counts;
                 status.last_error.clone_from(&self.last_error);
             }

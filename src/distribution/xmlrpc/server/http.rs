@@ -216,7 +216,7 @@ async fn dispatch(service: &Service, call: Call) -> Result<Data, CallError> {
             return Err(CallError::NoSuchMethod {
                 interface: service.interfaces.clone(),
                 method: call.method.into_owned(),
-                methods: Vec::new(),
+                methods: service.dispatch.methods(),
             });
         }
         service.dispatch.dispatch(call).await

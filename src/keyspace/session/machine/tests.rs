@@ -814,6 +814,20 @@ fn a_refused_update_leaves_the_key_as_it_was() {
 }
 
 #[test]
+fn a_write_that_is_denied_is_kept_and_tried_again_after_a_pause() {
+    for kind in [FailureKind::Denied, FailureKind::Unauthenticated("")] {
+        let (mut bench, _) = Bench::held();
+        bench.want("a", Some("value"), 1);
+        let (call, _) = bench.expect_write();
+        bench.answer(call, Answer::Written(Err(failure(kind))));
+        assert_eq!(bench.machine.phase(), SessionPhase::Connecting);
+        assert_eq!(bench.machine.wanted().pending(), 1);
+        assert!(bench.machine.next_wake().is_some());
+        bench.nothing_is_written();
+    }
+}
+
+#[test]
 fn a_page_too_large_to_read_is_asked_for_in_halves() {
     let mut bench = Bench::new();
     bench.connect_and_grant();

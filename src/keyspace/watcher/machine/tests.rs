@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::listing::change;
 use super::*;
+use crate::keyspace::range::PageRequest;
 
 const SECOND: Duration = Duration::from_secs(1);
 

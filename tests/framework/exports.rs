@@ -1,0 +1,164 @@
+//! Services that cannot be exported as they ask.
+
+use osgi_remote::properties::Value;
+use osgi_remote::services::Service;
+
+use crate::*;
+
+/// Why the service is not announced.
+async fn not_announced(export: &Export) -> String {
+    soon(export.announced()).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent() {
+    let etcd = etcd().await;
+    let healthy = Healthy::start(&etcd).await;
+    let framework = start(&etcd).await;
+    let export = export(&framework, props! { "big" => "x".repeat(1_600_000) });
+    let error = not_announced(&export).await;
+    let endpoint = &framework.admin().exported()[0];
+    for part in [
+        &format!("endpoint {} is not announced: key `", endpoint.id()),
+        "needs a request of 1",
+        "over the limit of 1500000",
+        "make the value smaller, or raise etcd's --max-request-bytes",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // The session's own key is all that was ever put.
+    assert_eq!(framework.etcd().unwrap().session_status().counts.puts, 1);
+    healthy.check(&etcd).await;
+
+    // Mended, it is announced: the error does not stick.
+    export
+        .set_properties(props! { "big" => "no more" })
+        .unwrap();
+    announced_after_all(&export).await;
+    assert_eq!(endpoint_keys(&etcd).await.len(), 2);
+    framework.shutdown().await.unwrap();
+    healthy.check(&etcd).await;
+}
+
+async fn announced_after_all(export: &Export) {
+    eventually(SOON, "the endpoint is announced", async || {
+        match export.status() {
+            Some(status) if status.error.is_none() && status.unannounced == 0 => Ok(()),
+            other => Err(format!("{:?}", other.map(|status| status.error.clone()))),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_etcd_itself_refuses_harms_no_other_of_the_same_session() {
+    let etcd = Etcd::start_with(EtcdVersion::V3_5, &["--max-request-bytes", "100000"]).await;
+    let healthy = Healthy::start(&etcd).await;
+    let big = export(&healthy.host, props! { "big" => "x".repeat(200_000) });
+    let error = not_announced(&big).await;
+    for part in [
+        &format!("etcd at {} refuses key `", etcd.endpoint()),
+        "a request of 2",
+        "request is too large",
+        "make the value smaller, or raise etcd's --max-request-bytes",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    drop(big);
+    eventually(SOON, "one endpoint is left", async || {
+        match healthy.host.admin().exported().len() {
+            1 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    healthy.check(&etcd).await;
+}
+
+/// What cannot be exported, and what is said of it.
+fn impossible() -> [(&'static str, Value, &'static str); 4] {
+    [
+        (
+            "service.exported.configs",
+            "ecf.grpc.server".into(),
+            "no distribution provider supports ecf.grpc.server; there is ecf.xmlrpc.server",
+        ),
+        (
+            "service.exported.interfaces",
+            "org.example.Other".into(),
+            "the service has no interface 'org.example.Other' to export; it has org.example.Bench",
+        ),
+        (
+            "service.exported.intents",
+            "osgi.confidential".into(),
+            "no distribution provider has the intents osgi.confidential; there is osgi.basic, \
+             osgi.async",
+        ),
+        (
+            "osgi.basic.timeout",
+            "ten seconds".into(),
+            "osgi.basic.timeout is 'ten seconds': it must be a positive number of milliseconds",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_exported_is_not_even_registered() {
+    let etcd = etcd().await;
+    let healthy = Healthy::start(&etcd).await;
+    for (name, value, expected) in impossible() {
+        let refused = healthy.host.export::<dyn Bench>(
+            Arc::new(BenchImpl::default()),
+            Properties::new().with(name, value),
+        );
+        let error = refused.unwrap_err().to_string();
+        assert_eq!(error, format!("the service is not registered: {expected}"));
+    }
+    assert_eq!(healthy.host.registry().references(None, None).len(), 1);
+    healthy.check(&etcd).await;
+}
+
+/// The same through the registry, which does not know about exports.
+#[tokio::test]
+async fn what_cannot_be_exported_is_told_where_exports_stand() {
+    let etcd = etcd().await;
+    let healthy = Healthy::start(&etcd).await;
+    let host = &healthy.host;
+    for (name, value, expected) in impossible() {
+        let properties = props! { "service.exported.interfaces" => "*" }.with(name, value);
+        let service = Service::of::<dyn Bench>(Arc::new(BenchImpl::default()));
+        let registration = host.registry().register(service, properties).unwrap();
+        let id = registration.reference().id();
+        let status = eventually(SOON, "the attempt", async || {
+            host.exports().get(&id).ok_or("not tried yet")
+        })
+        .await;
+        let error = status.error.as_ref().unwrap().to_string();
+        let unfit =
+            "no distribution provider exports the service: see its config types and intents";
+        assert!(error == expected || error == unfit, "{error}");
+        assert!(status.endpoints.is_empty());
+    }
+    healthy.check(&etcd).await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free() {
+    let etcd = etcd().await;
+    let port = support::process::ReservedPort::any();
+    let address = format!("127.0.0.1:{}", port.number);
+    let taken = std::net::TcpListener::bind(&address).unwrap();
+    let framework = builder(&etcd).xmlrpc(&address).start().await.unwrap();
+    let export = export(&framework, props! {});
+    let error = not_announced(&export).await;
+    assert!(
+        error.starts_with(&format!("cannot listen on {address}: ")),
+        "{error}"
+    );
+    assert!(error.contains("in use"), "{error}");
+    assert_eq!(endpoint_keys(&etcd).await, [""; 0]);
+    drop(taken);
+    export.set_properties(props! { "again" => true }).unwrap();
+    announced_after_all(&export).await;
+    assert_eq!(endpoint_keys(&etcd).await.len(), 1);
+}

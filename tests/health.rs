@@ -1,0 +1,155 @@
+//! What discovery says of itself, against what is true.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery, Health};
+use osgi_remote::discovery::{Advertiser, Subscriber};
+use osgi_remote::endpoint::EndpointDescription;
+use osgi_remote::keyspace::SessionPhase;
+use osgi_remote::props;
+use support::{Etcd, EtcdVersion};
+
+const SECONDS: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn config(etcd: &Etcd) -> EtcdConfig {
+    let mut config = EtcdConfig::new(&etcd.endpoint()).unwrap();
+    config.lease_ttl = 2 * SECONDS;
+    config.connect.call_timeout = SECONDS;
+    config.connect.dial_timeout = SECONDS;
+    config
+}
+
+async fn start(config: EtcdConfig) -> EtcdDiscovery {
+    let discovery = EtcdDiscovery::start(config).unwrap();
+    discovery.connected(PATIENCE).await.unwrap();
+    discovery
+}
+
+fn endpoint(id: &str) -> EndpointDescription {
+    EndpointDescription::new(props! {
+        "objectClass" => ["org.example.Greeter"], "endpoint.id" => id,
+        "endpoint.service.id" => 1_i64, "endpoint.framework.uuid" => "fw",
+        "service.imported.configs" => ["ecf.xmlrpc.server"],
+        "ecf.endpoint.id" => "http://127.0.0.1:1/xml-rpc",
+        "ecf.endpoint.id.ns" => "ecf.namespace.xmlrpc",
+        "ecf.rsvc.id" => 1_i64, "ecf.endpoint.ts" => 1_i64,
+    })
+    .unwrap()
+}
+
+async fn wait_for(discovery: &EtcdDiscovery, wanted: impl Fn(&Health) -> bool) -> Health {
+    let mut updates = discovery.health_updates();
+    match tokio::time::timeout(PATIENCE, updates.wait_for(wanted)).await {
+        Ok(health) => health.unwrap(),
+        Err(_) => panic!("health stays at {:#?}", updates.current()),
+    }
+}
+
+#[tokio::test]
+async fn health_tells_the_truth_while_etcd_is_stopped_and_after() {
+    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+    let discovery = start(config(&etcd)).await;
+    discovery.advertise(&endpoint("e")).unwrap().await.unwrap();
+    let health = wait_for(&discovery, Health::is_connected).await;
+    assert_eq!((health.announced, health.pending), (1, 0));
+    assert!(etcd.leases().await.contains(&health.lease.unwrap()));
+    assert!(
+        health.to_string().starts_with("registered for "),
+        "{health}"
+    );
+
+    etcd.pause();
+    let health = wait_for(&discovery, |h| !h.is_registered()).await;
+    assert_ne!(health.session, SessionPhase::Held);
+    let health = wait_for(&discovery, |h| h.stale_since.is_some()).await;
+    assert!(health.to_string().contains("STALE"), "{health}");
+    assert!(health.session_error.is_some());
+
+    etcd.resume();
+    let health = wait_for(&discovery, Health::is_connected).await;
+    assert!(health.counts.reconnects > 0);
+    assert_eq!(health.announced, 1);
+    discovery.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn rejected_keys_are_in_the_health_with_their_reason() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let config = config(&etcd);
+    let key = format!("{}/no-uuid/e", config.top_key);
+    let discovery = start(config).await;
+    etcd.etcdctl(&["put", &key, "rubbish"]).await;
+    let health = wait_for(&discovery, |h| !h.rejected.is_empty()).await;
+    assert!(
+        health.rejected[&key].contains("no UUID"),
+        "{:?}",
+        health.rejected
+    );
+    etcd.etcdctl(&["del", &key]).await;
+    wait_for(&discovery, |h| h.rejected.is_empty()).await;
+    discovery.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_consumer_that_starts_while_etcd_is_down_begins_with_what_it_saw_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let with_memory = || {
+        let mut config = config(&etcd);
+        config.last_known = Some(folder.path().join("view"));
+        config
+    };
+    let exporter = start(config(&etcd)).await;
+    for id in ["stays", "goes"] {
+        exporter.advertise(&endpoint(id)).unwrap().await.unwrap();
+    }
+    let first = start(with_memory()).await;
+    wait_for(&first, |h| h.endpoints == 2).await;
+    first.close().await.unwrap();
+    let later = with_memory();
+
+    etcd.kill9();
+    let consumer = EtcdDiscovery::start(later).unwrap();
+    let health = consumer.health();
+    assert_eq!((health.endpoints, health.suspects.len()), (2, 2));
+    assert!(health.stale_since.is_some());
+    let mut listener = consumer.endpoints().listen(|_| true);
+    while listener.try_next().is_some() {}
+
+    drop(exporter.withdraw(&"goes".parse().unwrap()));
+    etcd.restart().await;
+    let all_known = |h: &Health| h.is_connected() && h.suspects.is_empty() && h.endpoints == 1;
+    wait_for(&consumer, all_known).await;
+    let told: Vec<_> = std::iter::from_fn(|| listener.try_next()).collect();
+    assert_eq!(told.len(), 1, "only what went is news: {told:?}");
+    assert_eq!(told[0].key().as_str(), "goes");
+    consumer.close().await.unwrap();
+    exporter.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_closes_takes_its_endpoints_back_before_its_lease() {
+    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+    let observer = start(config(&etcd)).await;
+    // So many that the guard would keep them, had they vanished.
+    let mut sessions = Vec::new();
+    for n in 0..4 {
+        let session = start(config(&etcd)).await;
+        let endpoint = endpoint(&format!("e{n}"));
+        session.advertise(&endpoint).unwrap().await.unwrap();
+        sessions.push(Arc::new(session));
+    }
+    wait_for(&observer, |h| h.endpoints == 4 && h.sessions == 4).await;
+    for session in sessions {
+        session.close().await.unwrap();
+    }
+    let health = wait_for(&observer, |h| h.endpoints == 0).await;
+    assert!(health.suspects.is_empty());
+    observer.close().await.unwrap();
+}

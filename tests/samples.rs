@@ -1,0 +1,252 @@
+//! The samples as a user runs them: processes of their own, on a real etcd.
+#![cfg(feature = "xmlrpc")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the report"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use support::process::{OwnedChild, ReservedPort, dying_with_us, signal};
+use support::{Etcd, EtcdVersion, eventually};
+
+/// Generous, since all tests share few cores.
+const SOON: Duration = Duration::from_secs(30);
+/// What a user takes for at once.
+const SECONDS: Duration = Duration::from_secs(10);
+/// More lines than any sample prints here.
+const MOST_LINES: usize = 1000;
+
+/// Where cargo puts examples: beside the folder of this test.
+fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(|deps| deps.parent()).unwrap();
+    let program = folder.join("examples").join(name);
+    assert!(
+        program.exists(),
+        "the sample {name} is not built: run `cargo build --examples`"
+    );
+    program
+}
+
+/// A running sample.
+struct Sample {
+    child: OwnedChild,
+    lines: mpsc::Receiver<String>,
+    errors: std::thread::JoinHandle<String>,
+}
+
+impl Sample {
+    fn start(name: &str, etcd: &str, more: &[&str]) -> Self {
+        let mut command = dying_with_us(program(name));
+        command
+            .args(["--etcd", etcd])
+            .args(more)
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = OwnedChild::spawn(command).unwrap();
+        let out = child.inner().stdout.take().unwrap();
+        let mut err = child.inner().stderr.take().unwrap();
+        let (sender, lines) = mpsc::sync_channel(MOST_LINES);
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines() {
+                if sender.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            err.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self {
+            child,
+            lines,
+            errors,
+        }
+    }
+
+    /// Waits for the next line, which must begin so; gives the rest.
+    async fn says(&self, beginning: &str) -> String {
+        let what = format!("a line with '{beginning}'");
+        let line = eventually(SOON, &what, async || self.lines.try_recv()).await;
+        let rest = line.strip_prefix(beginning);
+        rest.unwrap_or_else(|| panic!("'{line}' does not begin with '{beginning}'"))
+            .trim()
+            .to_owned()
+    }
+
+    /// How it ends, and what it wrote to stderr.
+    async fn end(mut self, within: Duration) -> (ExitStatus, String) {
+        let status = self.child.end("the sample to end", within).await;
+        (status, self.errors.join().unwrap())
+    }
+
+    /// Ends it by a signal; it must end well, and soon.
+    async fn stop(self, name: &str) {
+        signal(self.child.pid(), name);
+        self.says("stopping").await;
+        self.says("stopped").await;
+        let (status, errors) = self.end(SECONDS).await;
+        assert_eq!(status.code(), Some(0), "{errors}");
+    }
+}
+
+async fn all_keys(etcd: &Etcd) -> Vec<String> {
+    let all = etcd.get_prefix("").await;
+    all.iter().map(support::Kv::key_text).collect()
+}
+
+#[tokio::test]
+async fn exporter_and_consumer_find_each_other_and_end_well_on_both_signals() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &["--property", "a=b"]);
+    let connected = exporter.says("connected session=").await;
+    let exported = exporter.says("exported ").await;
+    assert!(
+        exported.starts_with("org.eclipse.ecf.examples.hello.IHello ["),
+        "{exported}"
+    );
+    let (session, lease) = connected.split_once(" lease=").unwrap();
+    let keys = all_keys(&etcd).await;
+    assert!(keys[0].ends_with(session), "{keys:?}");
+    let leases = etcd.leases().await;
+    assert_eq!(format!("{:x}", leases[0]), lease);
+
+    let consumer = Sample::start("hello_consumer", &etcd.endpoint(), &[]);
+    consumer.says("connected ").await;
+    assert_eq!(consumer.says("imported ").await, exported);
+    for (kind, name, method) in [
+        ("sync", "Sync", "sayHello"),
+        ("async", "Async", "sayHelloAsync"),
+        ("promise", "Promise", "sayHelloPromise"),
+    ] {
+        let answer = consumer.says(&format!("answer {kind}: ")).await;
+        assert_eq!(
+            answer,
+            format!("Rust{name} says: Howdy Consumer{name} that's a nice runtime you got there")
+        );
+        let called = exporter.says(&format!("Rust.{method} called by: ")).await;
+        assert_eq!(called, format!("Consumer{name} with message: 'Hello Impl'"));
+    }
+
+    exporter.stop("INT").await;
+    assert_eq!(consumer.says("removed ").await, exported);
+    consumer.stop("TERM").await;
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn both_sides_in_one_process_do_all_there_is_and_end() {
+    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+    let sample = Sample::start(
+        "in_process",
+        &etcd.endpoint(),
+        &["--set", "etcd.lease_ttl=5"],
+    );
+    for line in [
+        "connected ",
+        "exported org.eclipse.ecf.examples.hello.IHello [",
+        "connected ",
+        "imported",
+        "Rust.sayHello called by: ConsumerSync",
+        "answer sync: ",
+        "Rust.sayHelloAsync called by: ConsumerAsync",
+        "answer async: ",
+        "Rust.sayHelloPromise called by: ConsumerPromise",
+        "answer promise: ",
+        "removed",
+    ] {
+        sample.says(line).await;
+    }
+    let (status, errors) = sample.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_etcd_that_is_not_there_is_told_in_words_and_by_the_exit_code() {
+    let dead = ReservedPort::any();
+    let address = format!("127.0.0.1:{}", dead.number);
+    let samples = ["hello_exporter", "hello_consumer", "in_process"]
+        .map(|name| Sample::start(name, &address, &[]));
+    for sample in samples {
+        let (status, errors) = sample.end(SOON).await;
+        assert_eq!(status.code(), Some(1), "{errors}");
+        let last = errors.lines().last().unwrap();
+        for part in [
+            "error: session `",
+            "was not registered within 10.0s",
+            &format!("etcd at {address} cannot be reached (tried for "),
+            "check the address, that etcd runs there",
+        ] {
+            assert!(last.contains(part), "{errors}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_option_or_setting_is_told_by_its_name() {
+    for (more, code, expected) in [
+        (
+            ["--set", "etcd.top_key=a/b"],
+            1,
+            "error: a setting cannot be used: etcd.top_key: top key 'a/b' holds a '/'",
+        ),
+        (
+            ["--set", "nonsense"],
+            2,
+            "there is no '=': write NAME=VALUE",
+        ),
+        (
+            ["--listen", "here"],
+            1,
+            "error: a setting cannot be used: the XML-RPC address is 'here': it must be host:port",
+        ),
+    ] {
+        let sample = Sample::start("hello_exporter", "127.0.0.1:1", &more);
+        let (status, errors) = sample.end(SECONDS).await;
+        assert_eq!(status.code(), Some(code), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_etcd_can_be_stopped() {
+    let dead = ReservedPort::any();
+    let address = format!("127.0.0.1:{}", dead.number);
+    for (name, by) in [("hello_exporter", "INT"), ("hello_consumer", "TERM")] {
+        let sample = Sample::start(name, &address, &[]);
+        let pid = sample.child.pid();
+        listens_to_signals(pid).await;
+        signal(pid, by);
+        let (status, errors) = sample.end(SECONDS).await;
+        assert_eq!(status.code(), Some(0), "{errors}");
+    }
+}
+
+/// Waits until the process catches both signals, as the kernel sees it.
+async fn listens_to_signals(pid: u32) {
+    const BOTH: u64 = 1 << (2 - 1) | 1 << (15 - 1);
+    eventually(SOON, "the sample listens to signals", async || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        if caught & BOTH == BOTH {
+            Ok(())
+        } else {
+            Err(format!("{caught:x}"))
+        }
+    })
+    .await;
+}

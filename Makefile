@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
 
-.PHONY: help setup setup-tests demo test fuzz lint
+.PHONY: help setup setup-tests demo test faults fuzz lint
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -19,6 +19,9 @@ demo: setup ## an exporter and a consumer find each other through etcd
 
 test: setup-tests ## all tests, against real etcd and real iPOPO
 	$(CARGO) test --workspace --all-features
+
+faults: setup-tests ## the matrix of real faults, as a table; QUICK=1 for its essential part
+	RUST_BACKTRACE=0 $(CARGO) test --all-features --test faults -- --nocapture $(if $(QUICK),the_essential_faults,--ignored any_fault)
 
 fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@for target in service_info key filter; do \

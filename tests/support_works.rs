@@ -13,8 +13,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Decoded, Etcd, EtcdVersion, Ipopo, IpopoOptions, eventually, ipopo_decoder};
-use tokio::net::TcpStream;
+use support::namespace::Namespace;
+use support::{
+    Cluster, Cut, Decoded, Etcd, EtcdVersion, Flow, Ipopo, IpopoOptions, Mode, Proxy, eventually,
+    ipopo_decoder,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn etcd_of_each_version_answers_and_keeps_its_data_over_a_restart() {
@@ -313,4 +319,197 @@ async fn a_process_with_children_to_be_killed() {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     println!("\nchildren: {} {}", etcd.pid(), ipopo.pid());
     std::future::pending::<()>().await;
+}
+
+/// A connection through a proxy to a server that gives every byte back.
+async fn echo_through_a_proxy() -> (Proxy, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::to(listener.local_addr().unwrap()).await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut input, mut output) = stream.split();
+                // Its end is the test's own doing.
+                let _ = tokio::io::copy(&mut input, &mut output).await;
+            });
+        }
+    });
+    let stream = TcpStream::connect(proxy.address()).await.unwrap();
+    (proxy, stream)
+}
+
+async fn echoes(stream: &mut TcpStream, text: &str) -> std::io::Result<String> {
+    stream.write_all(text.as_bytes()).await?;
+    let mut answer = vec![0; text.len()];
+    stream.read_exact(&mut answer).await?;
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn a_proxy_passes_bytes_both_ways_and_counts_them() {
+    let (proxy, mut stream) = echo_through_a_proxy().await;
+    assert_eq!(echoes(&mut stream, "hello").await.unwrap(), "hello");
+    let traffic = proxy.traffic();
+    assert_eq!((traffic.connections, traffic.open), (1, 1));
+    assert_eq!((traffic.up, traffic.down), (5, 5));
+    drop(stream);
+    eventually(SOON, "the connection to end", async || {
+        match proxy.traffic().open {
+            0 => Ok(()),
+            open => Err(open),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cut_proxy_ends_its_connections_and_refuses_new_ones_until_it_is_healed() {
+    for cut in [Cut::Reset, Cut::Finish] {
+        let (proxy, mut stream) = echo_through_a_proxy().await;
+        echoes(&mut stream, "before").await.unwrap();
+        proxy.cut(cut).await;
+        let read = tokio::time::timeout(SOON, stream.read(&mut [0; 1]))
+            .await
+            .unwrap();
+        match cut {
+            Cut::Reset => {
+                assert_eq!(
+                    read.unwrap_err().kind(),
+                    std::io::ErrorKind::ConnectionReset
+                );
+            }
+            Cut::Finish => assert_eq!(read.unwrap(), 0),
+        }
+        let refused = TcpStream::connect(proxy.address()).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        proxy.heal().await;
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(echoes(&mut stream, "after").await.unwrap(), "after");
+    }
+}
+
+#[tokio::test]
+async fn held_bytes_arrive_when_the_proxy_is_healed_and_swallowed_ones_break_their_connection() {
+    for (up, down) in [(Flow::Hold, Flow::Pass), (Flow::Pass, Flow::Hold)] {
+        let (proxy, mut stream) = echo_through_a_proxy().await;
+        proxy
+            .set(Mode {
+                up,
+                down,
+                ..Mode::default()
+            })
+            .await;
+        stream.write_all(b"late").await.unwrap();
+        let early = Duration::from_millis(100);
+        let mut answer = [0; 4];
+        let read = tokio::time::timeout(early, stream.read_exact(&mut answer)).await;
+        assert!(read.is_err(), "{answer:?} came through");
+        proxy.heal().await;
+        tokio::time::timeout(SOON, stream.read_exact(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(&answer, b"late");
+    }
+    for (up, down) in [(Flow::Swallow, Flow::Pass), (Flow::Pass, Flow::Swallow)] {
+        let (proxy, mut stream) = echo_through_a_proxy().await;
+        proxy
+            .set(Mode {
+                up,
+                down,
+                ..Mode::default()
+            })
+            .await;
+        stream.write_all(b"lost").await.unwrap();
+        let early = Duration::from_millis(100);
+        let read = tokio::time::timeout(early, stream.read(&mut [0; 4])).await;
+        assert!(read.is_err(), "{read:?}");
+        proxy.heal().await;
+        let read = tokio::time::timeout(SOON, stream.read(&mut [0; 4]))
+            .await
+            .unwrap();
+        assert_eq!(
+            read.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionReset
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_slow_proxy_delays_every_byte_and_keeps_to_its_rate() {
+    let (proxy, mut stream) = echo_through_a_proxy().await;
+    let delay = Duration::from_millis(100);
+    proxy
+        .set(Mode {
+            delay,
+            ..Mode::default()
+        })
+        .await;
+    let start = Instant::now();
+    echoes(&mut stream, "slow").await.unwrap();
+    assert!(start.elapsed() >= delay * 2, "{:?}", start.elapsed());
+    let rate = Some(1000);
+    proxy
+        .set(Mode {
+            rate,
+            ..Mode::default()
+        })
+        .await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        echoes(&mut stream, &"x".repeat(100)).await.unwrap();
+    }
+    // The pause follows the bytes that it pays for.
+    assert!(
+        start.elapsed() >= Duration::from_millis(200),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_survives_its_leader_and_takes_it_back() {
+    let mut cluster = Cluster::start(EtcdVersion::V3_5).await;
+    let leader = cluster.leader().await;
+    cluster.members()[0].etcdctl(&["put", "a", "1"]).await;
+    cluster.member(leader).kill9();
+    let other = (leader + 1) % 3;
+    eventually(SOON, "another leader", async || {
+        cluster.members()[other]
+            .try_etcdctl(&["put", "a", "2"])
+            .await
+    })
+    .await;
+    assert_ne!(cluster.leader().await, leader);
+    cluster.launch_missing().await;
+    let kv = cluster.members()[leader].get("a").await.unwrap();
+    assert_eq!((kv.value_text().as_str(), kv.version >= 2), ("2", true));
+}
+
+#[tokio::test]
+async fn a_wire_to_a_namespace_can_be_pulled_and_put_back() {
+    let namespace = match Namespace::new().await {
+        Ok(namespace) => namespace,
+        Err(why) => {
+            println!("skipped, since this machine does not allow it: {why}");
+            return;
+        }
+    };
+    let (pid, host) = (namespace.pid(), namespace.inside);
+    let etcd = Etcd::start_in_namespace(EtcdVersion::V3_5, pid, host).await;
+    etcd.etcdctl(&["put", "a", "1"]).await;
+    namespace.pull(true);
+    etcd.try_etcdctl(&[
+        "--command-timeout",
+        "1s",
+        "--dial-timeout",
+        "1s",
+        "get",
+        "a",
+    ])
+    .await
+    .unwrap_err();
+    namespace.pull(false);
+    let read = async || etcd.try_etcdctl(&["get", "a"]).await;
+    assert_eq!(eventually(SOON, "the wire", read).await, "a\n1\n");
 }

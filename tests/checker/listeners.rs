@@ -113,10 +113,14 @@ impl Listeners {
             What::Healed {
                 fault: Fault::CutOff,
                 client,
-            } => match client {
-                Some(client) => self.listener(*client, place).cut_since = None,
-                None => self.all_cut_since = None,
-            },
+            } => {
+                // An outage in which nothing was told at all is a case too.
+                bench.judge(Invariant::Silence, place.record, true, String::new);
+                match client {
+                    Some(client) => self.listener(*client, place).cut_since = None,
+                    None => self.all_cut_since = None,
+                }
+            }
             What::Read { entries, .. } if place.rest => self.judge_views(place, entries, bench),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -64,6 +64,9 @@ impl Kv {
 pub struct Etcd {
     version: EtcdVersion,
     extra_args: Vec<String>,
+    host: Ipv4Addr,
+    /// A process in the network namespace in which the server is to run.
+    namespace: Option<u32>,
     client_port: ReservedPort,
     peer_port: ReservedPort,
     /// Answers `/health` as plain HTTP, where the client port speaks TLS.
@@ -122,20 +125,66 @@ impl Etcd {
         extra_args: &[&str],
         tls: Option<&ServerTls>,
     ) -> Result<Self, PortTaken> {
-        let mut args: Vec<String> = extra_args.iter().map(ToString::to_string).collect();
-        args.extend(tls.iter().flat_map(|tls| tls.server_args.clone()));
-        let mut etcd = Self {
+        let mut etcd = Self::unlaunched(version);
+        etcd.extra_args = extra_args.iter().map(ToString::to_string).collect();
+        if let Some(tls) = tls {
+            etcd.extra_args.extend(tls.server_args.clone());
+            etcd.health_port = Some(ReservedPort::any());
+            etcd.etcdctl_args = tls.etcdctl_args.clone();
+        }
+        etcd.launch().await?;
+        Ok(etcd)
+    }
+
+    /// Starts a server in the network namespace of a process, on an address that it has there.
+    pub async fn start_in_namespace(version: EtcdVersion, of: u32, host: Ipv4Addr) -> Self {
+        let mut etcd = Self::unlaunched(version);
+        (etcd.host, etcd.namespace) = (host, Some(of));
+        etcd.launch()
+            .await
+            .unwrap_or_else(|PortTaken| panic!("a port in a new namespace was taken"));
+        etcd
+    }
+
+    /// A server that has its ports and does not run yet.
+    fn unlaunched(version: EtcdVersion) -> Self {
+        Self {
             version,
-            extra_args: args,
-            health_port: tls.map(|_| ReservedPort::any()),
-            etcdctl_args: tls.map_or_else(Vec::new, |tls| tls.etcdctl_args.clone()),
+            extra_args: Vec::new(),
+            host: Ipv4Addr::LOCALHOST,
+            namespace: None,
+            health_port: None,
+            etcdctl_args: Vec::new(),
             client_port: ReservedPort::any(),
             peer_port: ReservedPort::any(),
             child: None,
             folder: TempDir::with_prefix("osgi-remote-etcd-").expect("a temporary folder for etcd"),
+        }
+    }
+
+    /// The members of a cluster, with their ports and before their start.
+    pub(super) fn unlaunched_cluster(version: EtcdVersion, count: usize) -> Vec<Self> {
+        let mut members: Vec<Self> = (0..count).map(|_| Self::unlaunched(version)).collect();
+        let url = |(number, member): (usize, &Self)| {
+            format!("m{number}=http://127.0.0.1:{}", member.peer_port.number)
         };
-        etcd.launch().await?;
-        Ok(etcd)
+        let urls: Vec<String> = members.iter().enumerate().map(url).collect();
+        let urls = urls.join(",");
+        for (number, member) in members.iter_mut().enumerate() {
+            let name = format!("m{number}");
+            let args = ["--name", &name, "--initial-cluster", &urls];
+            let timing = ["--heartbeat-interval", "100", "--election-timeout", "1000"];
+            let args = args.iter().chain(&timing);
+            member.extra_args = args.map(ToString::to_string).collect();
+        }
+        members
+    }
+
+    /// Starts a member and waits until its cluster has a leader.
+    pub(super) async fn spawn_member(&mut self) {
+        self.launch()
+            .await
+            .unwrap_or_else(|PortTaken| panic!("port {} of a member was taken", self.port()));
     }
 
     pub fn version(&self) -> EtcdVersion {
@@ -152,7 +201,7 @@ impl Etcd {
     }
 
     pub fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.client_port.number).into()
+        (self.host, self.client_port.number).into()
     }
 
     /// The process id.
@@ -188,6 +237,11 @@ impl Etcd {
     /// SIGCONT.
     pub fn resume(&self) {
         signal(self.pid(), "CONT");
+    }
+
+    /// Whether the process was started and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Starts the server again, on the same ports and data, and waits until it answers. One that is
@@ -283,19 +337,33 @@ impl Etcd {
     }
 
     async fn launch(&mut self) -> Result<(), PortTaken> {
+        self.spawn();
+        self.wait_until_ready().await
+    }
+
+    /// Starts the process and waits for nothing: a member of a cluster is ready only with others.
+    fn spawn(&mut self) {
         let scheme = if self.health_port.is_some() {
             "https"
         } else {
             "http"
         };
-        let client_url = format!("{scheme}://127.0.0.1:{}", self.client_port.number);
+        let client_url = format!("{scheme}://{}", self.address());
         let peer_url = format!("http://127.0.0.1:{}", self.peer_port.number);
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log())
             .expect("etcd's log file");
-        let mut command = dying_with_us(tools::etcd(self.version));
+        let program = tools::etcd(self.version);
+        let mut command = match self.namespace {
+            None => dying_with_us(program),
+            Some(of) => {
+                let mut command = dying_with_us("nsenter");
+                command.arg(format!("--net=/proc/{of}/ns/net")).arg(program);
+                command
+            }
+        };
         command
             .args([
                 "--name",
@@ -348,7 +416,6 @@ impl Etcd {
             panic!("etcd could not be started (run `make setup-tests`): {error}")
         });
         self.child = Some(child);
-        self.wait_until_ready().await
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), PortTaken> {

@@ -14,14 +14,19 @@
     reason = "a harness fails its test by panicking, and is included as a private module"
 )]
 
+pub mod cluster;
 pub mod etcd;
 pub mod ipopo;
 pub mod ipopo_decoder;
+pub mod namespace;
 pub mod process;
+pub mod proxy;
 pub mod tools;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use etcd::{Etcd, EtcdVersion, Kv, ServerTls};
 pub use ipopo::{Ipopo, IpopoError, IpopoOptions};
 pub use ipopo_decoder::Decoded;
+pub use proxy::{Cut, Flow, Mode, Proxy};
 pub use wait::eventually;

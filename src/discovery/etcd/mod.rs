@@ -43,7 +43,7 @@ use crate::names::{EndpointId, SessionId};
 pub struct EtcdDiscovery {
     config: EtcdConfig,
     session: Session,
-    watcher: Watcher,
+    watcher: Arc<Watcher>,
     feed: EndpointFeed,
     view: View,
     memory: Option<Memory>,
@@ -89,6 +89,8 @@ impl EtcdDiscovery {
         let range = keys::range(&top);
         let range = WatchConfig::range(range.start, range.end);
         let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
+        let watcher = Arc::new(watcher);
+        tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
         Ok(Self {
             config,
             session,
@@ -246,6 +248,27 @@ impl Advertiser for EtcdDiscovery {
             Ok(key) => receipt(endpoint, self.session.delete(key)),
             // An id that cannot be announced never was.
             Err(_) => Box::pin(async { Ok(()) }),
+        }
+    }
+}
+
+/// Lists again whenever the own lease turns out to be gone; runs until the
+/// session ends.
+///
+/// The store may then be another one. Where it was wiped and grew beyond the
+/// revision at which the watch stood, while nobody looked, nothing else tells:
+/// its cluster id is made of names and addresses, its term begins anew, and a
+/// watch opened there is silent on what only the store before had.
+async fn relist_after_losses(
+    mut session: tokio::sync::watch::Receiver<keyspace::SessionStatus>,
+    watcher: Arc<Watcher>,
+) {
+    let mut known = 0;
+    while session.changed().await.is_ok() {
+        let losses = session.borrow_and_update().counts.losses;
+        if losses != known {
+            known = losses;
+            watcher.relist();
         }
     }
 }

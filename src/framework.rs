@@ -557,9 +557,9 @@ impl Export {
         self.exports.get(&self.reference().id())
     }
 
-    /// Waits until all endpoints of the service are announced, and gives
-    /// their descriptions. Waits for ever while etcd cannot be reached.
-    /// Cancellation safe.
+    /// Waits until all endpoints of the service are announced, with the
+    /// service's properties as they are now, and gives their descriptions.
+    /// Waits for ever while etcd cannot be reached. Cancellation safe.
     ///
     /// # Errors
     ///
@@ -567,7 +567,9 @@ impl Export {
     pub async fn announced(&self) -> Result<Vec<Arc<EndpointDescription>>, TopologyError> {
         let mut news = self.exports.listen(|_| true);
         loop {
-            if let Some(status) = self.status() {
+            let properties = self.reference().properties();
+            let status = self.status();
+            if let Some(status) = status.filter(|s| s.properties == properties) {
                 if let Some(error) = &status.error {
                     return Err(error.clone());
                 }

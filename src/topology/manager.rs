@@ -23,7 +23,12 @@ type EndpointChange = Change<EndpointId, Arc<EndpointDescription>>;
 /// What goes on beside the task, and is awaited by it.
 enum Done {
     /// An announcement is out, or failed.
-    Announced(ServiceId, EndpointId, Result<(), DiscoveryError>),
+    Announced {
+        service: ServiceId,
+        endpoint: EndpointId,
+        number: u64,
+        result: Result<(), DiscoveryError>,
+    },
     /// An announcement is taken back, or could not be.
     Withdrawn(EndpointId, Result<(), DiscoveryError>),
     /// Exports have ended.
@@ -35,6 +40,9 @@ struct Export {
     properties: Arc<Properties>,
     registrations: Vec<ExportRegistration>,
     announced: HashSet<EndpointId>,
+    /// The number of the latest announcement of each endpoint. News of an
+    /// earlier one says nothing of how things stand.
+    announcing: HashMap<EndpointId, u64>,
     error: Option<TopologyError>,
 }
 
@@ -53,6 +61,8 @@ pub(super) struct Manager {
     /// Who says what of an endpoint, by the discovery's number (rule E07).
     known: HashMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
     imports: HashMap<EndpointId, ImportRegistration>,
+    /// How many announcements were begun.
+    announcements: u64,
     beside: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -69,6 +79,7 @@ impl Manager {
             exports: HashMap::new(),
             known: HashMap::new(),
             imports: HashMap::new(),
+            announcements: 0,
             beside: FuturesUnordered::new(),
         }
     }
@@ -160,6 +171,7 @@ impl Manager {
                 properties,
                 registrations,
                 announced: HashSet::new(),
+                announcing: HashMap::new(),
                 error,
             },
         );
@@ -187,16 +199,25 @@ impl Manager {
         let Some(export) = self.exports.get_mut(&id) else {
             return;
         };
+        self.announcements += 1;
+        let number = self.announcements;
         for registration in &export.registrations {
             let Some(description) = registration.description() else {
                 continue;
             };
+            export.announced.remove(description.id());
+            export.announcing.insert(description.id().clone(), number);
             for discovery in &self.discoveries {
                 match discovery.advertise(&description) {
                     Ok(receipt) => {
                         let endpoint = description.id().clone();
                         self.beside.push(Box::pin(async move {
-                            Done::Announced(id, endpoint, receipt.await)
+                            Done::Announced {
+                                service: id,
+                                endpoint,
+                                number,
+                                result: receipt.await,
+                            }
                         }));
                     }
                     Err(error) => {
@@ -243,10 +264,18 @@ impl Manager {
             Done::Withdrawn(endpoint, Err(error)) => {
                 warn!(%endpoint, %error, "the announcement could not be withdrawn");
             }
-            Done::Announced(id, endpoint, result) => {
+            Done::Announced {
+                service: id,
+                endpoint,
+                number,
+                result,
+            } => {
                 let Some(export) = self.exports.get_mut(&id) else {
                     return;
                 };
+                if export.announcing.get(&endpoint) != Some(&number) {
+                    return;
+                }
                 match result {
                     Ok(()) => {
                         info!(%endpoint, "announced");
@@ -276,6 +305,7 @@ impl Manager {
         };
         let unannounced = endpoints.len() - endpoints.iter().filter(announced).count();
         let status = ExportStatus {
+            properties: Arc::clone(&export.properties),
             endpoints,
             unannounced,
             error: export.error.clone(),

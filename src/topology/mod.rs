@@ -21,6 +21,7 @@ use crate::admin::{AdminError, ExportError, RemoteServiceAdmin};
 use crate::discovery::{Advertiser, DiscoveryError, Subscriber};
 use crate::endpoint::EndpointDescription;
 use crate::feed::Feed;
+use crate::properties::Properties;
 use crate::services::{Registry, ServiceId};
 
 /// A discovery that both announces and hears.
@@ -50,6 +51,9 @@ pub enum TopologyError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExportStatus {
+    /// The service's properties that it is exported with. A change of them
+    /// that the service has seen already may not be in it yet.
+    pub properties: Arc<Properties>,
     /// Its endpoints.
     pub endpoints: Vec<Arc<EndpointDescription>>,
     /// How many of them are not announced yet.

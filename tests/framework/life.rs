@@ -176,3 +176,20 @@ async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_w
     };
     assert!(line.contains(why), "{line}");
 }
+
+#[tokio::test]
+async fn announced_means_announced_with_the_properties_of_now() {
+    let etcd = etcd().await;
+    let host = start(&etcd).await;
+    let export = export(&host, props! { "n" => 0_i32 });
+    for n in 0..20_i32 {
+        export.set_properties(props! { "n" => n }).unwrap();
+        let endpoints = soon(export.announced()).await.unwrap();
+        assert_eq!(endpoints[0].properties().get("n"), Some(&n.into()));
+        let key = &endpoint_keys(&etcd).await[0];
+        let value = etcd.get(key).await.unwrap().value_text().to_owned();
+        let expected = format!("\"name\":\"n\",\"value\":\"{n}\"");
+        assert!(value.contains(&expected), "{value}");
+    }
+    host.shutdown().await.unwrap();
+}

@@ -419,8 +419,11 @@ impl Etcd {
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), PortTaken> {
-        let port = self.health_port.as_ref().unwrap_or(&self.client_port);
-        let address: SocketAddr = ([127, 0, 0, 1], port.number).into();
+        // A server with TLS answers for its health on a plain port of loopback.
+        let address = match &self.health_port {
+            Some(port) => SocketAddr::from(([127, 0, 0, 1], port.number)),
+            None => self.address(),
+        };
         let child = self.child.as_mut().expect("just started");
         let what = format!("etcd to answer on {address}");
         let end = eventually(READY_WITHIN, &what, async || {

@@ -250,7 +250,7 @@ fn lower_rooms_know_nothing_of_higher_ones() {
     assert!(found.is_empty(), "{}", found.join("\n"));
     // That it read something at all:
     let mut uses = Uses::default();
-    let framework = source.join("framework.rs");
+    let framework = source.join("framework/mod.rs");
     read_module(&framework, &source.join("framework"), 1, &mut uses);
     assert!(uses.names.contains("topology") && uses.names.contains("admin"));
 }

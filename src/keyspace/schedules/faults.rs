@@ -304,11 +304,6 @@ impl World {
     fn meddle(&mut self) {
         let key = self.rng.random_range(0..NAMES.len());
         let is_root = key % OF_SESSION == 0;
-        if is_root && self.plan.twins {
-            // The one that waits would take the session id, and the keys of the other stay as
-            // long as it lives: they are not the new holder's to delete.
-            return;
-        }
         self.etcd.note(What::Meddled);
         self.etcd.header.revision += 1;
         let used = self.clients.iter().any(|client| {

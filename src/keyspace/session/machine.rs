@@ -64,6 +64,8 @@ pub(crate) struct SessionMachine {
     held_since: Option<Instant>,
     audit_at: Instant,
     taken_by: Option<i64>,
+    /// The last reading found keys under our lease beside a session key that is another's.
+    left_behind: bool,
     closing: Option<Instant>,
     closed: bool,
     last_failure: Option<Failure>,
@@ -110,6 +112,7 @@ impl SessionMachine {
             held_since: None,
             audit_at: now,
             taken_by: None,
+            left_behind: false,
             closing: None,
             closed: false,
             last_failure: None,

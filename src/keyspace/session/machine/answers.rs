@@ -81,6 +81,13 @@ impl SessionMachine {
                 }
                 _ => self.finish(Ok(()), out),
             },
+            (Work::Withdraw, Answer::Revoked(result)) => match result {
+                Err(failure) if failure.kind != FailureKind::LeaseNotFound => {
+                    let lease = self.lease().unwrap_or_default();
+                    self.fail(Step::Renew { lease }, failure, now, out);
+                }
+                _ => self.lose(now),
+            },
             // An answer of another kind than its call is a fault of the shell. Doing the work again
             // is right in any case.
             (Work::Write { batch }, _) => {
@@ -208,6 +215,7 @@ impl SessionMachine {
             Some(entry) => {
                 self.root = Root::Unknown;
                 self.need(Survey::Full, now);
+                self.left_behind = below.iter().any(|entry| entry.lease == lease);
                 let (call, lease) = (self.call(), entry.lease);
                 self.work = Some((call, Work::Ask { lease }));
                 out.push(Action::AskTimeToLive { call, lease });
@@ -285,9 +293,21 @@ impl SessionMachine {
                         Duration::ZERO,
                     ),
                 }));
+                self.withdraw(out);
             }
             Err(failure) if failure.kind == FailureKind::LeaseNotFound => {}
             Err(failure) => self.fail(Step::Reconcile, failure, now, out),
+        }
+    }
+
+    /// Takes our keys away from beside a session key that is another's: the new holder may not
+    /// delete them, and our lease would keep them for as long as we wait.
+    fn withdraw(&mut self, out: &mut Vec<Action>) {
+        if let Some(lease) = self.lease().filter(|_| self.left_behind) {
+            self.left_behind = false;
+            let call = self.call();
+            self.work = Some((call, Work::Withdraw));
+            out.push(Action::Revoke { call, lease });
         }
     }
 

@@ -67,9 +67,20 @@ pub(super) enum Root {
 /// The one call that goes beside renewals.
 #[derive(Debug)]
 pub(super) enum Work {
-    Grant { sent: Instant },
-    Read { survey: Survey },
-    Ask { lease: i64 },
-    Write { batch: Batch },
+    Grant {
+        sent: Instant,
+    },
+    Read {
+        survey: Survey,
+    },
+    Ask {
+        lease: i64,
+    },
+    Write {
+        batch: Batch,
+    },
+    /// The session closes.
     Revoke,
+    /// Another holds the session key for good, and our keys must not stay beside it.
+    Withdraw,
 }

@@ -484,6 +484,41 @@ fn a_takeover_takes_the_session_key_once() {
     bench.nothing_is_written();
 }
 
+/// The session key was deleted by hand, and another session took it that waited for it.
+#[test]
+fn a_session_whose_key_is_anothers_leaves_no_keys_behind() {
+    let (mut bench, lease) = Bench::held();
+    bench.want("a", Some("1"), 1);
+    bench.commit(11);
+    bench.step(Event::Audit);
+    bench.read_pages(vec![
+        entry(ROOT, "s", 13, 4711),
+        entry("top/s/a", "1", 11, lease),
+    ]);
+    let found = vec![entry(ROOT, "s", 13, 4711), entry("top/s/a", "1", 11, lease)];
+    bench.read_pages(found);
+    let call = bench.machine.next_call;
+    bench.answer(call, Answer::TimeToLive(Ok(TTL)));
+    let call = bench.expect("revocation", |action| match action {
+        Action::Revoke { call, lease: of } if *of == lease => Some(*call),
+        _ => None,
+    });
+    bench.answer(call, Answer::Revoked(Ok(())));
+    // It waits under another lease, which has no keys and stays.
+    let (call, next) = bench.expect_grant();
+    bench.answer(call, Answer::Granted(Ok(TTL)));
+    bench.read_pages(vec![entry(ROOT, "s", 13, 4711)]);
+    let call = bench.machine.next_call;
+    bench.answer(call, Answer::TimeToLive(Ok(TTL)));
+    assert_eq!(bench.machine.phase(), SessionPhase::Taken);
+    assert_eq!(bench.machine.lease(), Some(next));
+    bench.nothing_is_written();
+    bench.wake();
+    bench.read_pages(vec![]);
+    let batch = bench.commit(20);
+    assert_eq!((batch.lease, keys(&batch)), (next, vec![("top/s/a", true)]));
+}
+
 #[test]
 fn a_lease_that_we_had_before_does_not_stand_in_our_way() {
     let (mut bench, old) = Bench::held();

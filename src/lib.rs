@@ -78,6 +78,8 @@
 extern crate self as osgi_remote;
 
 pub mod admin;
+#[doc(hidden)]
+pub mod ambient;
 pub mod discovery;
 pub mod distribution;
 pub mod endpoint;

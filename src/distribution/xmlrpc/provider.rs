@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::address::{self, Reason};
 use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvoker};
+use crate::ambient::Chance;
 use crate::distribution::{
     DistributionError, ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Provider,
 };
@@ -68,7 +69,7 @@ impl XmlRpcProvider {
                 // From a random number on: who still holds a proxy of this
                 // process's predecessor, on the same port, must not reach
                 // another service by chance.
-                next_id: AtomicU64::new(rand::rng().random_range(1..1 << 30)),
+                next_id: AtomicU64::new(Chance.random_range(1..1 << 30)),
             }),
             client,
         }

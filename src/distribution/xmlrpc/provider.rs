@@ -61,7 +61,7 @@ struct Running {
 impl XmlRpcProvider {
     /// A provider; nothing listens before the first export.
     pub fn new(config: XmlRpcConfig) -> Self {
-        let client = Client::new(config.client.clone());
+        let client = Client::over(Arc::clone(&config.network), config.client.clone());
         Self {
             exports: Arc::new(Exports {
                 config,
@@ -85,7 +85,8 @@ impl Exports {
         if let Some(running) = state.running.upgrade() {
             return Ok(running);
         }
-        let server = Server::bind(self.config.server.clone()).await;
+        let config = &self.config;
+        let server = Server::bind_on(config.network.as_ref(), config.server.clone()).await;
         let server = server.map_err(|error| self.bind_error(error))?;
         let url = self.url(server.local_addr(), server.path())?;
         let running = Arc::new(Running { server, url });

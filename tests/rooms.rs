@@ -17,7 +17,15 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The rooms, lowest first; those of one line know nothing of each other,
 /// except for the first line, which is the ground.
 const ORDER: [&[&str]; 7] = [
-    &["names", "properties", "filter", "feed", "meters"],
+    &[
+        "names",
+        "properties",
+        "filter",
+        "feed",
+        "meters",
+        "network",
+        "ambient",
+    ],
     &["endpoint", "interface", "keyspace"],
     &["services", "discovery", "distribution", "catalog"],
     &["admin"],

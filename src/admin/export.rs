@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tracing::warn;
 
 use super::{AdminError, AdminEventKind, RemoteServiceAdmin, Shared};
+use crate::ambient;
 use crate::distribution::{ExportRequest, ExportedEndpoint, Provider, provider_for};
 use crate::endpoint::EndpointDescription;
 use crate::names::{EndpointId, ecf, osgi};
@@ -435,10 +435,7 @@ impl State {
 
 /// Milliseconds since 1970; 0 for a clock before that.
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(ambient::since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// An export, in the hands of who asked for it.

@@ -14,6 +14,7 @@ use crate::distribution::Provider;
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
 use crate::keyspace::{Credentials, TlsOptions};
 use crate::names::FrameworkId;
+use crate::network::Network;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
 use crate::topology::{Discovery, Policy, TopologyManager};
@@ -38,6 +39,7 @@ pub struct FrameworkBuilder {
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc_config: Option<XmlRpcConfig>,
+    network: Option<Arc<dyn Network>>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
     policy: Policy,
@@ -56,6 +58,7 @@ impl FrameworkBuilder {
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
             xmlrpc_config: None,
+            network: None,
             framework_id: None,
             providers: Vec::new(),
             policy: Policy::default(),
@@ -118,6 +121,13 @@ impl FrameworkBuilder {
     #[cfg(feature = "xmlrpc")]
     pub fn xmlrpc_config(mut self, config: XmlRpcConfig) -> Self {
         self.xmlrpc_config = Some(config);
+        self
+    }
+
+    /// Makes and accepts all connections over this network: those to etcd, and
+    /// those of XML-RPC. Default: [`Tcp`](crate::network::Tcp).
+    pub fn network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = Some(network);
         self
     }
 
@@ -186,6 +196,9 @@ impl FrameworkBuilder {
         }
         let mut config = EtcdConfig::from_properties_and_env(&properties, &self.environment)?;
         if let Some(config) = &mut config {
+            if let Some(network) = &self.network {
+                config.connect.network = Arc::clone(network);
+            }
             for change in self.etcd_changes.drain(..) {
                 change(config);
             }
@@ -219,6 +232,9 @@ impl FrameworkBuilder {
             };
             if let Some(address) = &self.xmlrpc {
                 config = config.listen(address)?;
+            }
+            if let Some(network) = &self.network {
+                config.network = Arc::clone(network);
             }
             admin.add_provider(Arc::new(XmlRpcProvider::new(config)));
         }

@@ -57,10 +57,11 @@ pub(super) struct Manager {
     admin: RemoteServiceAdmin,
     discoveries: Vec<Arc<dyn Discovery>>,
     status: ExportFeed,
-    exports: HashMap<ServiceId, Export>,
+    /// This and the imports in order, because they are ended in it.
+    exports: BTreeMap<ServiceId, Export>,
     /// Who says what of an endpoint, by the discovery's number (rule E07).
     known: HashMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
-    imports: HashMap<EndpointId, ImportRegistration>,
+    imports: BTreeMap<EndpointId, ImportRegistration>,
     /// How many announcements were begun.
     announcements: u64,
     beside: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -76,9 +77,9 @@ impl Manager {
             admin,
             discoveries,
             status,
-            exports: HashMap::new(),
+            exports: BTreeMap::new(),
             known: HashMap::new(),
-            imports: HashMap::new(),
+            imports: BTreeMap::new(),
             announcements: 0,
             beside: FuturesUnordered::new(),
         }
@@ -371,10 +372,10 @@ impl Manager {
     }
 
     pub(super) async fn close(mut self) {
-        for (_, registration) in self.imports.drain() {
+        for (_, registration) in std::mem::take(&mut self.imports) {
             registration.close();
         }
-        for (_, export) in self.exports.drain() {
+        for (_, export) in std::mem::take(&mut self.exports) {
             for registration in export.registrations {
                 self.beside.push(Box::pin(async move {
                     registration.close().await;

@@ -197,7 +197,10 @@ impl HealthUpdates {
     /// Waits for a change and gives health after it; `None` when discovery
     /// has ended. Cancellation safe.
     pub async fn changed(&mut self) -> Option<Health> {
+        // In this order, so that a simulation repeats exactly. It starves
+        // nobody: whichever it is, the health of all three is told.
         let ended = tokio::select! {
+            biased;
             changed = self.session.changed() => changed.is_err(),
             changed = self.watch.changed() => changed.is_err(),
             changed = self.view.changed() => changed.is_err(),

@@ -15,7 +15,7 @@ pub mod keys;
 mod memory;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub struct EtcdDiscovery {
     /// What goes on beside the session and the watcher.
     tasks: Mutex<JoinSet<()>>,
     /// Own endpoints that are announced.
-    advertised: Mutex<HashSet<EndpointId>>,
+    advertised: Mutex<BTreeSet<EndpointId>>,
 }
 
 impl EtcdDiscovery {

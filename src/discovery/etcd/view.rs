@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::guard::{Guard, Vanished};
 use super::keys::{self, Key};
+use crate::ambient;
 use crate::discovery::EndpointFeed;
 use crate::endpoint::{EndpointDescription, service_info};
 use crate::keyspace::{Change, Sink};
@@ -178,7 +179,10 @@ impl View {
                     None => std::future::pending().await,
                 }
             };
+            // In this order, so that a simulation repeats exactly. What is over
+            // is taken out at once, so that the deadline does not come again.
             tokio::select! {
+                biased;
                 () = deadline => {
                     let mut state = self.state.lock();
                     state.expire(Instant::now());
@@ -552,8 +556,7 @@ impl Carrier {
 /// from the future.
 fn age(description: &EndpointDescription) -> Option<Duration> {
     let made = u64::try_from(description.timestamp()).ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    now.checked_sub(Duration::from_millis(made))
+    ambient::since_1970().checked_sub(Duration::from_millis(made))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::address::{self, Reason};
 use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvoker};
+use crate::ambient::Chance;
 use crate::distribution::{
     DistributionError, ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Provider,
 };
@@ -60,7 +61,7 @@ struct Running {
 impl XmlRpcProvider {
     /// A provider; nothing listens before the first export.
     pub fn new(config: XmlRpcConfig) -> Self {
-        let client = Client::new(config.client.clone());
+        let client = Client::over(Arc::clone(&config.network), config.client.clone());
         Self {
             exports: Arc::new(Exports {
                 config,
@@ -68,7 +69,7 @@ impl XmlRpcProvider {
                 // From a random number on: who still holds a proxy of this
                 // process's predecessor, on the same port, must not reach
                 // another service by chance.
-                next_id: AtomicU64::new(rand::rng().random_range(1..1 << 30)),
+                next_id: AtomicU64::new(Chance.random_range(1..1 << 30)),
             }),
             client,
         }
@@ -84,7 +85,8 @@ impl Exports {
         if let Some(running) = state.running.upgrade() {
             return Ok(running);
         }
-        let server = Server::bind(self.config.server.clone()).await;
+        let config = &self.config;
+        let server = Server::bind_on(config.network.as_ref(), config.server.clone()).await;
         let server = server.map_err(|error| self.bind_error(error))?;
         let url = self.url(server.local_addr(), server.path())?;
         let running = Arc::new(Running { server, url });

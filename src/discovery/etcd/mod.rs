@@ -13,6 +13,7 @@ mod guard;
 mod health;
 pub mod keys;
 mod memory;
+mod staleness;
 mod view;
 
 use std::collections::BTreeSet;
@@ -91,6 +92,10 @@ impl EtcdDiscovery {
         let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
         let watcher = Arc::new(watcher);
         tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
+        if let Some(limit) = config.stale_limit {
+            let (status, watcher) = (watcher.status(), Arc::clone(&watcher));
+            tasks.spawn(staleness::keep_limit(limit, status, watcher, view.clone()));
+        }
         Ok(Self {
             config,
             session,

@@ -46,6 +46,8 @@ pub struct ViewStatus {
     pub rejected: Arc<Rejected>,
     /// Endpoints that are kept though their keys are not in etcd.
     pub suspects: Arc<BTreeMap<EndpointId, Suspect>>,
+    /// Whether no endpoint is shown, because the view was stale for too long.
+    pub withheld: bool,
 }
 
 /// The view, shared by the watcher that feeds it and the clock that ends its
@@ -77,6 +79,8 @@ struct State {
     carriers: HashMap<EndpointId, Vec<Carrier>>,
     /// Whether the whole range was delivered once.
     synced: bool,
+    /// Whether listeners are told that there is nothing.
+    withheld: bool,
 }
 
 /// What is known of another session.
@@ -129,6 +133,7 @@ impl View {
             sessions_with_key: 0,
             carriers: HashMap::new(),
             synced: false,
+            withheld: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -161,6 +166,19 @@ impl View {
             Some((key, Arc::clone(&carrier.description)))
         });
         known.collect()
+    }
+
+    /// Takes all endpoints from the listeners, or gives them those that there
+    /// are by now. What is known is kept.
+    pub(super) fn withhold(&self, withheld: bool) {
+        let mut state = self.state.lock();
+        state.withheld = withheld;
+        let mut ids: Vec<EndpointId> = state.carriers.keys().cloned().collect();
+        ids.sort();
+        for id in ids {
+            state.publish(&id);
+        }
+        self.report(&state);
     }
 
     /// Whether the whole range was delivered once.
@@ -451,8 +469,11 @@ impl State {
                 None => suspects.remove(id),
             };
         }
-        let Some(newest) = newest else {
-            self.carriers.remove(id);
+        let shown = newest.filter(|_| !self.withheld);
+        let Some(newest) = shown else {
+            if newest.is_none() {
+                self.carriers.remove(id);
+            }
             if let Some(gone) = self.feed.remove(id) {
                 meters::event("removed");
                 info!(endpoint = %gone, "endpoint removed");
@@ -534,6 +555,7 @@ impl State {
             sessions: self.sessions_with_key,
             rejected: Arc::clone(&self.rejected),
             suspects: Arc::clone(&self.suspects),
+            withheld: self.withheld,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! development, tests and demonstrations: there is no quorum and nothing survives the process.
 
 pub(crate) mod error;
+pub(crate) mod grpc;
 pub(crate) mod lease;
 pub(crate) mod settings;
 pub(crate) mod state;

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::lease::Leases;
@@ -199,6 +200,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Woken when the first deadline of the leases came nearer.
     deadline_nearer: Notify,
+    /// Ends the streams, which would otherwise last as long as their clients.
+    closing: CancellationToken,
 }
 
 impl Shared {
@@ -207,7 +210,13 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(State::new(settings)),
             deadline_nearer: Notify::new(),
+            closing: CancellationToken::new(),
         })
+    }
+
+    /// Cancelled when the registry closes: streams end then.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     /// Does something in the one order of all things. Leases that are due end

@@ -1,8 +1,11 @@
-//! Forgetting what is old, and a hash of what is there.
+//! Forgetting what is old, and all that is there at once.
 
 use std::sync::Arc;
 
+use etcd_client::proto::PbKeyValue;
+
 use super::event::{Change, Commit};
+use super::range::KeyRange;
 use super::{Store, size};
 use crate::embedded::error::Error;
 
@@ -56,27 +59,38 @@ impl Store {
         }
     }
 
-    /// A hash of all keys and values as they were at a revision, 0 for now:
-    /// equal for equal contents, but not the number that etcd has for them.
-    pub(crate) fn hash(&self, revision: i64) -> Result<u32, Error> {
-        use super::range::KeyRange;
+    /// All keys as they were at a revision, 0 for now.
+    pub(crate) fn snapshot(&self, revision: i64) -> Result<Snapshot, Error> {
         self.check_readable(revision, self.revision)?;
         let at = if revision > 0 {
             revision
         } else {
             self.revision
         };
+        let kvs = self.as_of(KeyRange::From(&[]), at);
+        Ok(Snapshot(kvs.map(Arc::clone).collect()))
+    }
+}
+
+/// All keys as they were at one revision.
+#[derive(Debug)]
+pub(crate) struct Snapshot(Vec<Arc<PbKeyValue>>);
+
+impl Snapshot {
+    /// A hash: equal for equal contents, but not the number that etcd has for
+    /// them. It reads every byte: do it outside of the lock.
+    pub(crate) fn hash(&self) -> u32 {
         let mut hash = Fnv::default();
-        for kv in self.as_of(KeyRange::From(&[]), at) {
+        for kv in &self.0 {
             for number in [kv.create_revision, kv.mod_revision, kv.version, kv.lease] {
                 hash.eat(&number.to_le_bytes());
             }
-            hash.eat(&kv.key.len().to_le_bytes());
-            hash.eat(&kv.key);
-            hash.eat(&kv.value.len().to_le_bytes());
-            hash.eat(&kv.value);
+            for bytes in [&kv.key, &kv.value] {
+                hash.eat(&bytes.len().to_le_bytes());
+                hash.eat(bytes);
+            }
         }
-        Ok(hash.0)
+        hash.0
     }
 }
 

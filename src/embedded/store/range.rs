@@ -1,13 +1,13 @@
 //! Which keys a range has, and what is answered of them.
 
 use std::cmp::Ordering;
+use std::collections::btree_map;
 use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use etcd_client::proto::{PbKeyValue, PbRangeRequest, PbRangeResponse, PbResponseHeader};
-use std::collections::btree_map;
 
 use super::{Store, Superseded};
 use crate::embedded::error::Error;
@@ -20,6 +20,9 @@ const BY_VERSION: i32 = 1;
 const BY_CREATE: i32 = 2;
 const BY_MOD: i32 = 3;
 const BY_VALUE: i32 = 4;
+
+/// When a page of a streamed range is full, in bytes of keys and values.
+const PAGE: usize = 1024 * 1024;
 
 /// The keys that a request means by `key` and `range_end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,21 +73,63 @@ pub(crate) struct Found {
 impl Found {
     /// The answer. Copies the bytes: do it outside of the lock.
     pub(crate) fn into_response(self, header: PbResponseHeader) -> PbRangeResponse {
-        let keys_only = self.keys_only;
-        let copy = |kv: Arc<PbKeyValue>| match keys_only {
-            false => PbKeyValue::clone(&kv),
-            true => PbKeyValue {
-                key: kv.key.clone(),
-                value: Vec::new(),
-                ..*kv
-            },
-        };
+        let (more, count) = (self.more, self.count());
         PbRangeResponse {
             header: Some(header),
-            more: self.more,
-            count: i64::try_from(self.count).unwrap_or(i64::MAX),
-            kvs: self.kvs.into_iter().map(copy).collect(),
+            kvs: self.kvs.iter().map(|kv| copy(kv, self.keys_only)).collect(),
+            more,
+            count,
         }
+    }
+
+    /// The same answer in pages: the kvs are spread over all, and the last has
+    /// the rest. Copies page by page.
+    pub(crate) fn into_pages(
+        self,
+        header: PbResponseHeader,
+    ) -> impl Iterator<Item = PbRangeResponse> + Send {
+        let (more, count, keys_only) = (self.more, self.count(), self.keys_only);
+        let mut kvs = self.kvs.into_iter().peekable();
+        let mut done = false;
+        std::iter::from_fn(move || {
+            if done {
+                return None;
+            }
+            let (mut page, mut bytes) = (Vec::new(), 0);
+            while let Some(kv) = kvs.next_if(|_| bytes < PAGE) {
+                let kv = copy(&kv, keys_only);
+                bytes += kv.key.len() + kv.value.len();
+                page.push(kv);
+            }
+            done = kvs.peek().is_none();
+            Some(match done {
+                false => PbRangeResponse {
+                    kvs: page,
+                    ..PbRangeResponse::default()
+                },
+                true => PbRangeResponse {
+                    header: Some(header),
+                    kvs: page,
+                    more,
+                    count,
+                },
+            })
+        })
+    }
+
+    fn count(&self) -> i64 {
+        i64::try_from(self.count).unwrap_or(i64::MAX)
+    }
+}
+
+fn copy(kv: &PbKeyValue, keys_only: bool) -> PbKeyValue {
+    if !keys_only {
+        return kv.clone();
+    }
+    PbKeyValue {
+        key: kv.key.clone(),
+        value: Vec::new(),
+        ..*kv
     }
 }
 

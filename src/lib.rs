@@ -82,6 +82,8 @@ pub mod admin;
 pub mod ambient;
 pub mod discovery;
 pub mod distribution;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod endpoint;
 pub mod feed;
 pub mod filter;

@@ -219,6 +219,12 @@ impl Shared {
         &self.closing
     }
 
+    /// Ends all streams, with word to their clients.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+        self.state.lock().hub.end();
+    }
+
     /// Does something in the one order of all things. Leases that are due end
     /// before it, so that none is ever used after its deadline.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {

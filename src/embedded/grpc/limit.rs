@@ -41,20 +41,32 @@ impl<S: NamedService> NamedService for Limited<S> {
 
 fn reword(response: Response) -> Response {
     let refused = Status::from_header_map(response.headers())
-        .filter(|status| status.code() == Code::OutOfRange)
-        .and_then(|status| lengths(status.message()));
-    let Some((found, limit)) = refused else {
-        return response;
+        .filter(|status| lengths(status).is_some());
+    match refused {
+        Some(status) => reworded(status).into_http(),
+        None => response,
+    }
+}
+
+/// The refusal of a too long message in the words of etcd's gRPC library, and
+/// any other status as it is.
+pub(crate) fn reworded(status: Status) -> Status {
+    let Some((found, limit)) = lengths(&status) else {
+        return status;
     };
     Status::resource_exhausted(format!(
         "grpc: received message larger than max ({found} vs. {limit})"
     ))
-    .into_http()
 }
 
 /// The numbers of tonic's text for a message that is too long.
-fn lengths(text: &str) -> Option<(u64, u64)> {
-    let (_, rest) = text.split_once("decoded message length too large: found ")?;
+fn lengths(status: &Status) -> Option<(u64, u64)> {
+    if status.code() != Code::OutOfRange {
+        return None;
+    }
+    let (_, rest) = status
+        .message()
+        .split_once("decoded message length too large: found ")?;
     let (found, rest) = rest.split_once(" bytes, the limit is: ")?;
     let limit = rest.strip_suffix(" bytes")?;
     Some((found.parse().ok()?, limit.parse().ok()?))

@@ -15,7 +15,7 @@ use crate::embedded::error::Error;
 
 /// The version of the API that is served; what follows the `+` says that this
 /// is no etcd, and counts for nothing where versions are compared.
-const VERSION: &str = "3.5.0+embedded";
+pub(crate) const VERSION: &str = "3.5.0+embedded";
 
 /// `AlarmAction`, which the stubs do not export.
 const ACTIVATE: i32 = 1;

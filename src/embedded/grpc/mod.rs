@@ -13,12 +13,15 @@ mod unimplemented;
 
 use std::sync::Arc;
 
-use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer};
+use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
 use tonic::service::Routes;
 
 use self::limit::Limited;
+pub(crate) use self::limit::reworded;
+pub(crate) use self::maintenance::VERSION;
 use super::settings::Settings;
 use super::state::Shared;
+use super::watch::WatchService;
 
 /// What a message may have beyond the largest request, as in etcd.
 const OVERHEAD: usize = 512 * 1024;
@@ -30,7 +33,7 @@ struct Context {
     settings: Arc<Settings>,
 }
 
-/// All services but the watch.
+/// All services.
 pub(crate) fn routes(shared: &Arc<Shared>, settings: &Settings) -> Routes {
     let context = Context {
         shared: Arc::clone(shared),
@@ -41,7 +44,10 @@ pub(crate) fn routes(shared: &Arc<Shared>, settings: &Settings) -> Routes {
     let lease = PbLeaseServer::new(context.clone()).max_decoding_message_size(limit);
     let cluster = PbClusterServer::new(context.clone()).max_decoding_message_size(limit);
     let maintenance = PbMaintenanceServer::new(context).max_decoding_message_size(limit);
+    let watch = WatchService::new(Arc::clone(shared), limit, settings.watch_progress_interval);
+    let watch = PbWatchServer::new(watch).max_decoding_message_size(limit);
     let routes = Routes::new(Limited(kv))
+        .add_service(Limited(watch))
         .add_service(Limited(lease))
         .add_service(Limited(cluster))
         .add_service(Limited(maintenance));

@@ -80,6 +80,8 @@ extern crate self as osgi_remote;
 pub mod admin;
 pub mod discovery;
 pub mod distribution;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod endpoint;
 pub mod feed;
 pub mod filter;

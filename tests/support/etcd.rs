@@ -332,6 +332,11 @@ impl Etcd {
         self.folder.path().join("data")
     }
 
+    /// What its log ends with.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log())
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("etcd.log")
     }
@@ -439,7 +444,7 @@ impl Etcd {
         .await;
         let Some(status) = end else { return Ok(()) };
         self.child = None;
-        let log = tail(&self.log());
+        let log = self.log_tail();
         if log.contains("address already in use") {
             return Err(PortTaken);
         }
@@ -450,7 +455,7 @@ impl Etcd {
 impl Drop for Etcd {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the end of etcd's log ---\n{}", tail(&self.log()));
+            eprintln!("--- the end of etcd's log ---\n{}", self.log_tail());
         }
     }
 }

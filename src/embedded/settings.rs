@@ -1,5 +1,7 @@
 //! How an embedded registry behaves, apart from where it listens.
 
+use std::time::Duration;
+
 /// What can be set of the registry's behaviour. The defaults are etcd's, except
 /// where noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub struct Settings {
     pub(crate) keep_revisions: Option<u64>,
     pub(crate) max_request_bytes: usize,
     pub(crate) max_txn_ops: usize,
+    pub(crate) watch_progress_interval: Duration,
 }
 
 impl Default for Settings {
@@ -27,6 +30,7 @@ impl Default for Settings {
             keep_revisions: Some(100_000),
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
+            watch_progress_interval: Duration::from_mins(10),
         }
     }
 }
@@ -99,6 +103,14 @@ impl Settings {
     #[must_use]
     pub fn max_txn_ops(mut self, count: usize) -> Self {
         self.max_txn_ops = count;
+        self
+    }
+
+    /// How often a watch with `progress_notify` and without events is told that
+    /// there were none. At least 100 ms, as in etcd. Default: 10 minutes.
+    #[must_use]
+    pub fn watch_progress_interval(mut self, interval: Duration) -> Self {
+        self.watch_progress_interval = interval.max(Duration::from_millis(100));
         self
     }
 }

@@ -6,7 +6,6 @@ use crate::command::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Etcd3_4,
-    #[cfg(feature = "embedded")]
     Embedded,
 }
 
@@ -26,6 +25,7 @@ pub struct Seen<'a> {
 pub struct Difference {
     pub name: &'static str,
     pub who: Who,
+    /// For the reader, and for the message when the difference is gone.
     pub reason: &'static str,
     /// Whether this is what was seen.
     pub explains: fn(&Seen) -> bool,
@@ -34,7 +34,19 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const TABLE: &[Difference] = &[];
+pub const TABLE: &[Difference] = &[Difference {
+    name: "sort options that there are not are refused",
+    who: Who::Embedded,
+    reason: "etcd 3.5.1 ignores them without a sort order and panics with one; later releases refuse them \
+             with this status",
+    explains: |seen| seen.other == "InvalidArgument: etcdserver: invalid sort option",
+    example: || {
+        vec![Command::Range(Range {
+            target: 5,
+            ..Range::of(Span::ALL)
+        })]
+    },
+}];
 
 /// The entry for what was seen.
 pub fn explained(who: Who, seen: &Seen) -> Option<&'static Difference> {

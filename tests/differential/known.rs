@@ -62,10 +62,7 @@ fn large(key: &'static [u8], length: usize) -> Put {
 fn too_large() -> Vec<Command> {
     let two = Txn {
         compare: Vec::new(),
-        success: vec![
-            Op::Put(large(b"a", 800_000)),
-            Op::Put(large(b"b", 800_000)),
-        ],
+        success: vec![Op::Put(large(b"a", 800_000)), Op::Put(large(b"b", 800_000))],
         failure: Vec::new(),
     };
     vec![

@@ -30,9 +30,10 @@ use std::cell::RefCell;
 use command::{Command, Step};
 use compare::{Verdict, compare};
 use differences::{TABLE, Who};
+use osgi_remote::embedded::Settings;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 use run::{Answers, Target};
-use support::{Etcd, EtcdVersion};
+use support::{Embedded, Etcd, EtcdVersion};
 
 /// About thirty seconds on two cores.
 const CASES: u32 = 60;
@@ -45,6 +46,7 @@ const TIMING: [&str; 4] = ["--heartbeat-interval", "100", "--election-timeout", 
 struct Servers {
     reference: (Etcd, Target),
     older: (Etcd, Target),
+    embedded: (Embedded, Target),
 }
 
 async fn etcd(version: EtcdVersion) -> (Etcd, Target) {
@@ -53,8 +55,14 @@ async fn etcd(version: EtcdVersion) -> (Etcd, Target) {
     (etcd, target)
 }
 
-/// What a server answered; one that crashed is started anew and empty, for the cases to come.
-async fn run_on((etcd, target): &mut (Etcd, Target), steps: &[Step]) -> Answers {
+async fn embedded() -> (Embedded, Target) {
+    let embedded = Embedded::start_with(Settings::default()).await;
+    let target = Target::connect(embedded.address()).await;
+    (embedded, target)
+}
+
+/// What an etcd answered; one that crashed is started anew and empty, for the cases to come.
+async fn on_etcd((etcd, target): &mut (Etcd, Target), steps: &[Step]) -> Answers {
     match target.run(steps).await {
         Ok(answers) => answers,
         Err(status) => {
@@ -67,20 +75,35 @@ async fn run_on((etcd, target): &mut (Etcd, Target), steps: &[Step]) -> Answers 
     }
 }
 
+async fn on_embedded(server: &mut (Embedded, Target), steps: &[Step]) -> Answers {
+    match server.1.run(steps).await {
+        Ok(answers) => answers,
+        Err(status) => {
+            *server = embedded().await;
+            Answers::broken(format!("the case broke off: {status}"))
+        }
+    }
+}
+
 impl Servers {
     async fn start() -> Self {
-        let (reference, older) = tokio::join!(etcd(EtcdVersion::V3_5), etcd(EtcdVersion::V3_4));
-        Self { reference, older }
+        let (reference, older, embedded) =
+            tokio::join!(etcd(EtcdVersion::V3_5), etcd(EtcdVersion::V3_4), embedded(),);
+        Self {
+            reference,
+            older,
+            embedded,
+        }
     }
 
     /// Runs a case on all; one verdict for each of the others.
     async fn run(&mut self, steps: &[Step]) -> Vec<(Who, Verdict)> {
-        let (reference, older) = tokio::join!(
-            run_on(&mut self.reference, steps),
-            run_on(&mut self.older, steps),
+        let (reference, older, embedded) = tokio::join!(
+            on_etcd(&mut self.reference, steps),
+            on_etcd(&mut self.older, steps),
+            on_embedded(&mut self.embedded, steps),
         );
-        let others = [(Who::Etcd3_4, older)];
-        others
+        [(Who::Etcd3_4, older), (Who::Embedded, embedded)]
             .iter()
             .map(|(who, answers)| (*who, compare(steps, &reference, *who, answers)))
             .collect()
@@ -135,7 +158,11 @@ async fn sequences_that_once_told_servers_apart_get_the_same_answers() {
     let mut servers = Servers::start().await;
     for (name, commands) in known::all() {
         for (who, verdict) in servers.run(&by_turns(commands.clone())).await {
-            assert!(verdict.report.is_empty(), "{name}, {who:?}: {}", verdict.report);
+            assert!(
+                verdict.report.is_empty(),
+                "{name}, {who:?}: {}",
+                verdict.report
+            );
         }
     }
 }
@@ -152,9 +179,10 @@ async fn each_difference_of_the_table_is_still_there() {
             .unwrap();
         assert!(
             verdict.used.contains(difference.name),
-            "{:?} no longer differs: take '{}' from the table",
+            "{:?} no longer differs: take '{}' from the table ({})",
             difference.who,
-            difference.name
+            difference.name,
+            difference.reason,
         );
     }
 }

@@ -31,7 +31,8 @@ impl Terms {
         match header {
             None => "@no header".to_owned(),
             Some(header) => {
-                let whole = header.cluster_id != 0 && header.member_id != 0 && header.raft_term != 0;
+                let whole =
+                    header.cluster_id != 0 && header.member_id != 0 && header.raft_term != 0;
                 let bare = header.cluster_id == 0 && header.member_id == 0 && header.raft_term == 0;
                 let kind = match (whole, bare) {
                     (true, _) => "",
@@ -178,7 +179,11 @@ impl Terms {
         }
         let _ = write!(text, " id {}", answer.watch_id);
         if answer.compact_revision != 0 {
-            let _ = write!(text, " compacted {}", self.show_rev(answer.compact_revision));
+            let _ = write!(
+                text,
+                " compacted {}",
+                self.show_rev(answer.compact_revision)
+            );
         }
         if !answer.cancel_reason.is_empty() {
             let _ = write!(text, " because {:?}", answer.cancel_reason);

@@ -199,11 +199,17 @@ impl Case<'_> {
             Command::Revoke(lease) => {
                 let id = terms.lease(*lease);
                 let answer = rpc::unary(&channel, REVOKE, PbLeaseRevokeRequest { id }).await;
-                self.noted(answer, |a: &PbLeaseRevokeResponse| &a.header, Terms::show_revoke)
+                self.noted(
+                    answer,
+                    |a: &PbLeaseRevokeResponse| &a.header,
+                    Terms::show_revoke,
+                )
             }
             Command::KeepAlive(lease) => self.keep_alive(step.client, terms.lease(*lease)).await,
             Command::TimeToLive { lease, keys } => {
-                let answer = self.time_to_live(&channel, terms.lease(*lease), *keys).await;
+                let answer = self
+                    .time_to_live(&channel, terms.lease(*lease), *keys)
+                    .await;
                 self.noted(
                     answer,
                     |a: &PbLeaseTimeToLiveResponse| &a.header,
@@ -212,14 +218,21 @@ impl Case<'_> {
             }
             Command::Leases => {
                 let answer = self.target.leases().await;
-                self.noted(answer, |a: &PbLeaseLeasesResponse| &a.header, Terms::show_leases)
+                self.noted(
+                    answer,
+                    |a: &PbLeaseLeasesResponse| &a.header,
+                    Terms::show_leases,
+                )
             }
             Command::Expire(lease) => self.expire(&channel, terms.lease(*lease)).await,
             Command::Watch { stream, watch } => self.watch(number, *stream, watch).await,
             Command::CancelWatch { stream, number } => self.cancel_watch(*stream, *number).await?,
             Command::CancelUnknown { stream } => {
                 let stream = self.stream(*stream);
-                stream.stream.send(request::cancel_watch(UNKNOWN_WATCH)).await;
+                stream
+                    .stream
+                    .send(request::cancel_watch(UNKNOWN_WATCH))
+                    .await;
                 "sent".to_owned()
             }
             Command::Progress { stream } => self.progress(*stream).await?,
@@ -349,7 +362,11 @@ impl Case<'_> {
     async fn watch(&mut self, number: usize, stream: usize, watch: &Watch) -> String {
         let request = self.terms.watch(watch);
         let start = self.terms.rev(watch.start);
-        let begins = if start == 0 { self.terms.present + 1 } else { start };
+        let begins = if start == 0 {
+            self.terms.present + 1
+        } else {
+            start
+        };
         // The end of such a watch comes when etcd gets to it, and is waited for here.
         let compacted = start != 0 && start < self.compacted;
         let of = self.stream(stream);
@@ -505,7 +522,9 @@ impl Case<'_> {
                 self.noted.watches.push((*step, told.show(&self.terms)));
             }
             if let Some(end) = &received.ended {
-                self.noted.problems.push(format!("a watch stream ended: {end}"));
+                self.noted
+                    .problems
+                    .push(format!("a watch stream ended: {end}"));
             }
         }
         for lease in self.target.leases().await?.leases {

@@ -60,7 +60,16 @@ fn key() -> impl Strategy<Value = &'static [u8]> {
 }
 
 fn span() -> impl Strategy<Value = Span> {
-    const ENDS: [&[u8]; 8] = [b"a", b"ab", b"b", b"b\xff", b"c", b"d", b"\xff", b"\xff\xff"];
+    const ENDS: [&[u8]; 8] = [
+        b"a",
+        b"ab",
+        b"b",
+        b"b\xff",
+        b"c",
+        b"d",
+        b"\xff",
+        b"\xff\xff",
+    ];
     prop_oneof![
         6 => key().prop_map(Span::one),
         8 => (key(), select(ENDS.to_vec())).prop_map(|(key, end)| Span::to(key, end)),
@@ -113,10 +122,8 @@ fn rarely() -> impl Strategy<Value = bool> {
 }
 
 fn range() -> impl Strategy<Value = Range> {
-    let sort = prop_oneof![
-        20 => (0..3i32, 0..5i32),
-        1 => (0..5i32, 0..7i32),
-    ];
+    // etcd 3.5.1 ends with a panic when it is to sort by something that there is not.
+    let sort = (0..3i32, 0..5i32);
     let flags = (any::<bool>(), rarely(), rarely());
     let bounds = (bound(), bound(), bound(), bound());
     let limit = prop_oneof![3 => Just(0), 3 => 1..4i64, 1 => Just(-1)];
@@ -187,14 +194,12 @@ fn txn() -> impl Strategy<Value = Txn> {
         Just(Op::Nothing),
     ];
     let leaf = prop_oneof![40 => leaf, 1 => rare];
-    let op = leaf.prop_recursive(2, 8, 3, |inner| {
-        txn_of(inner).prop_map(Op::Txn)
-    });
+    let op = leaf.prop_recursive(2, 4, 2, |inner| txn_of(inner).prop_map(Op::Txn));
     txn_of(op)
 }
 
 fn txn_of(op: impl Strategy<Value = Op> + Clone) -> impl Strategy<Value = Txn> {
-    (vec(compare(), 0..3), vec(op.clone(), 0..4), vec(op, 0..3)).prop_map(
+    (vec(compare(), 0..3), vec(op.clone(), 0..4), vec(op, 0..2)).prop_map(
         |(compare, success, failure)| Txn {
             compare,
             success,
@@ -204,8 +209,15 @@ fn txn_of(op: impl Strategy<Value = Op> + Clone) -> impl Strategy<Value = Txn> {
 }
 
 fn watch() -> impl Strategy<Value = Watch> {
-    let id = prop_oneof![8 => Just(0), 2 => 1..4i64, 1 => Just(-1)];
-    let flags = (rarely(), rarely(), any::<bool>(), any::<bool>(), any::<bool>());
+    // etcd takes -1 from a client and then confuses the watch with those that it refuses.
+    let id = prop_oneof![4 => Just(0), 1 => 1..4i64];
+    let flags = (
+        rarely(),
+        rarely(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     // A start further ahead than the end of a case can reach would never be heard of.
     let start = revision().prop_map(|start| match start {
         Rev::Exact(i64::MAX) => Rev::Unset,

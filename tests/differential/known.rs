@@ -10,6 +10,9 @@ pub fn all() -> Vec<(&'static str, Vec<Command>)> {
         ("requests over the limits of etcd and of gRPC", too_large()),
         ("a revision larger than one answer", large_revision()),
         ("a lease that ends by itself", expiry()),
+        ("a watch from the compacted revision", compacted_start()),
+        ("a key that a transaction changes twice", twice()),
+        ("a negative revision in a transaction", negative_revision()),
         ("a history that is replayed to several watches", replay()),
     ]
 }
@@ -125,6 +128,92 @@ fn expiry() -> Vec<Command> {
         Command::Revoke(lease),
         Command::Range(Range::of(Span::ALL)),
     ]
+}
+
+/// What was deleted in the revision that a compaction ends with is not told again.
+fn compacted_start() -> Vec<Command> {
+    let both = Txn {
+        compare: Vec::new(),
+        success: vec![
+            Op::Delete(Delete {
+                span: Span::one(b"a"),
+                prev: false,
+            }),
+            Op::Put(Put::of(b"b", b"2")),
+            Op::Put(Put::of(b"c", b"1")),
+        ],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Put(Put::of(b"a", b"1")),
+        Command::Put(Put::of(b"b", b"1")),
+        Command::Txn(both),
+        Command::Compact(Rev::Present(0)),
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                start: Rev::Present(0),
+                prev: true,
+                ..Watch::of(Span::ALL)
+            },
+        },
+    ]
+}
+
+fn twice() -> Vec<Command> {
+    let nested = |op| {
+        Op::Txn(Txn {
+            compare: Vec::new(),
+            success: vec![op],
+            failure: Vec::new(),
+        })
+    };
+    let delete = |key| {
+        Op::Delete(Delete {
+            span: Span::one(key),
+            prev: true,
+        })
+    };
+    let put = |key| {
+        Op::Put(Put {
+            prev: true,
+            ..Put::of(key, b"2")
+        })
+    };
+    let both = Txn {
+        compare: Vec::new(),
+        success: vec![
+            nested(put(b"a")),
+            nested(delete(b"a")),
+            nested(put(b"b")),
+            nested(delete(b"b")),
+        ],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Put(Put::of(b"a", b"1")),
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                prev: true,
+                ..Watch::of(Span::ALL)
+            },
+        },
+        Command::Txn(both),
+    ]
+}
+
+fn negative_revision() -> Vec<Command> {
+    let range = Range {
+        revision: Rev::Exact(-1),
+        ..Range::of(Span::ALL)
+    };
+    let txn = Txn {
+        compare: Vec::new(),
+        success: vec![Op::Range(range.clone())],
+        failure: Vec::new(),
+    };
+    vec![Command::Range(range), Command::Txn(txn)]
 }
 
 fn replay() -> Vec<Command> {

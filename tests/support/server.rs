@@ -42,30 +42,36 @@ impl Deref for Server {
 }
 
 /// Makes tests of functions `async fn name(server: Server)`: each in `embedded`, `etcd_3_4` and
-/// `etcd_3_5`, so that they appear as tests of their own. Use it once in a module.
+/// `etcd_3_5`, so that they appear as tests of their own, or in those of them that are named first:
+/// `on_each_server!([embedded, etcd_3_5] (one, other))`. Use it once in a module, with
+/// `use support::on_each_server`.
 #[allow(unused_macros, reason = "not each test binary has such tests")]
 macro_rules! on_each_server {
-    ($($name:ident),+ $(,)?) => {
+    ([$($server:ident),+] $names:tt) => {
+        $(on_each_server!(@$server $names);)+
+    };
+    (@embedded $names:tt) => {
         #[cfg(feature = "embedded")]
-        mod embedded {
+        on_each_server!(@module embedded $names);
+    };
+    (@etcd_3_4 $names:tt) => {
+        on_each_server!(@module etcd_3_4 $names);
+    };
+    (@etcd_3_5 $names:tt) => {
+        on_each_server!(@module etcd_3_5 $names);
+    };
+    (@module $server:ident ($($name:ident),+ $(,)?)) => {
+        mod $server {
             $(#[tokio::test]
             async fn $name() {
-                super::$name($crate::support::Server::embedded().await).await;
-            })+
-        }
-        mod etcd_3_4 {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name($crate::support::Server::etcd_3_4().await).await;
-            })+
-        }
-        mod etcd_3_5 {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name($crate::support::Server::etcd_3_5().await).await;
+                super::$name($crate::support::Server::$server().await).await;
             })+
         }
     };
+    ($($name:ident),+ $(,)?) => {
+        on_each_server!([embedded, etcd_3_4, etcd_3_5] ($($name),+));
+    };
 }
 
+#[allow(unused_imports, reason = "not each test binary has such tests")]
 pub(crate) use on_each_server;

@@ -57,6 +57,14 @@ impl Store {
         }
     }
 
+    /// The same server, asked by another etcdctl.
+    pub fn asked_by(&self, etcdctl: EtcdVersion) -> Self {
+        Self {
+            etcdctl: tools::etcdctl(etcdctl),
+            ..self.clone()
+        }
+    }
+
     /// `127.0.0.1:PORT`, as clients want it.
     pub fn endpoint(&self) -> String {
         self.address.to_string()

@@ -5,14 +5,19 @@ use osgi_remote::services::Service;
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent,
+    what_cannot_be_exported_is_not_even_registered,
+    what_cannot_be_exported_is_told_where_exports_stand,
+    a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free,
+));
+
 /// Why the service is not announced.
 async fn not_announced(export: &Export) -> String {
     soon(export.announced()).await.unwrap_err().to_string()
 }
 
-#[tokio::test]
-async fn an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent() {
-    let etcd = etcd().await;
+async fn an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let framework = start(&etcd).await;
     let export = export(&framework, props! { "big" => "x".repeat(1_600_000) });
@@ -102,9 +107,7 @@ fn impossible() -> [(&'static str, Value, &'static str); 4] {
     ]
 }
 
-#[tokio::test]
-async fn what_cannot_be_exported_is_not_even_registered() {
-    let etcd = etcd().await;
+async fn what_cannot_be_exported_is_not_even_registered(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     for (name, value, expected) in impossible() {
         let refused = healthy.host.export::<dyn Bench>(
@@ -119,9 +122,7 @@ async fn what_cannot_be_exported_is_not_even_registered() {
 }
 
 /// The same through the registry, which does not know about exports.
-#[tokio::test]
-async fn what_cannot_be_exported_is_told_where_exports_stand() {
-    let etcd = etcd().await;
+async fn what_cannot_be_exported_is_told_where_exports_stand(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let host = &healthy.host;
     for (name, value, expected) in impossible() {
@@ -142,9 +143,9 @@ async fn what_cannot_be_exported_is_told_where_exports_stand() {
     healthy.check(&etcd).await;
 }
 
-#[tokio::test]
-async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free() {
-    let etcd = etcd().await;
+async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free(
+    etcd: Server,
+) {
     let port = support::process::ReservedPort::any();
     let address = format!("127.0.0.1:{}", port.number);
     let taken = std::net::TcpListener::bind(&address).unwrap();

@@ -162,7 +162,8 @@ impl Manager {
         for id in waiting {
             self.open(id);
         }
-        self.imports.retain(|_, import| import.description().is_some());
+        self.imports
+            .retain(|_, import| import.description().is_some());
         let known: Vec<_> = self.known.keys().cloned().collect();
         for id in known {
             self.reconcile_import(id);

@@ -349,9 +349,9 @@ impl Manager {
     fn withdraw(&self, endpoint: &EndpointId) {
         for discovery in &self.discoveries {
             let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
-            self.beside.push(Box::pin(async move {
-                Done::Withdrawn(endpoint, receipt.await)
-            }));
+            self.beside.push(Box::pin(
+                async move { Done::Withdrawn(endpoint, receipt.await) },
+            ));
         }
     }
 

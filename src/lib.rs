@@ -71,15 +71,19 @@
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
 //! | [`endpoint`] | endpoint descriptions and their JSON |
 //! | [`interface`] | service interfaces and the way of a call |
-//! | [`feed`], [`filter`], [`names`], [`properties`] | what all others stand on |
+//! | [`feed`], [`filter`], [`names`], [`network`], [`properties`] | what all others stand on |
 
 // The attribute writes `::osgi_remote::…`; this lets the crate's own tests
 // use it too.
 extern crate self as osgi_remote;
 
 pub mod admin;
+#[doc(hidden)]
+pub mod ambient;
 pub mod discovery;
 pub mod distribution;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod endpoint;
 pub mod feed;
 pub mod filter;
@@ -88,6 +92,7 @@ pub mod interface;
 pub mod keyspace;
 pub mod meters;
 pub mod names;
+pub mod network;
 pub mod properties;
 pub mod services;
 pub mod topology;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::ambient;
+
 /// Names of properties that OSGi Remote Services and Remote Service Admin
 /// define (Compendium chapters 100 and 122).
 pub mod osgi {
@@ -181,7 +183,7 @@ text_name! {
 impl EndpointId {
     /// An id that no other endpoint has.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 
     /// Whether the id can be the last segment of a key in etcd, where ECF and
@@ -224,7 +226,7 @@ text_name! {
 impl SessionId {
     /// A fresh session id.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 }
 
@@ -255,7 +257,7 @@ text_name! {
 impl FrameworkId {
     /// A fresh framework id.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 }
 

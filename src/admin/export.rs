@@ -3,7 +3,7 @@
 mod registration;
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use super::wish::{
 use super::{
     AdminError, AdminEventKind, AdminReference, ExportReference, RemoteServiceAdmin, Shared,
 };
+use crate::ambient;
 use crate::distribution::{ExportRequest, Exported, ExportedEndpoint, Provider, Trouble, Troubles};
 use crate::endpoint::EndpointDescription;
 use crate::interface::Dispatch;
@@ -446,10 +447,7 @@ fn troubles(state: &Arc<State>) -> Troubles {
 
 /// Milliseconds since 1970; 0 for a clock before that.
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(ambient::since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn same_but_for_time(a: &EndpointDescription, b: &EndpointDescription) -> bool {

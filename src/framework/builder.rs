@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+#[cfg(feature = "embedded")]
+use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
-use crate::discovery::etcd::{ConfigError, Environment, EtcdConfig, EtcdDiscovery};
+use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
+#[cfg(feature = "embedded")]
+use crate::embedded;
 use crate::keyspace::{Credentials, TlsOptions};
 use crate::names::FrameworkId;
+use crate::network::Network;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
 use crate::topology::{Discovery, Policy, TopologyManager};
@@ -38,6 +43,9 @@ pub struct FrameworkBuilder {
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc_config: Option<XmlRpcConfig>,
+    #[cfg(feature = "embedded")]
+    embedded: Option<embedded::Builder>,
+    network: Option<Arc<dyn Network>>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
     policy: Policy,
@@ -56,6 +64,9 @@ impl FrameworkBuilder {
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
             xmlrpc_config: None,
+            #[cfg(feature = "embedded")]
+            embedded: None,
+            network: None,
             framework_id: None,
             providers: Vec::new(),
             policy: Policy::default(),
@@ -69,6 +80,35 @@ impl FrameworkBuilder {
     /// configures it, the framework discovers and announces nothing.
     pub fn etcd(mut self, endpoints: impl Into<String>) -> Self {
         self.etcd = Some(endpoints.into());
+        self
+    }
+
+    /// Runs a registry in this process, in memory, and discovers through it: nothing else needs to
+    /// be there. Only frameworks of this process see it; with
+    /// [`FrameworkBuilder::embedded_with`] others join by its address.
+    ///
+    /// It is for development, tests and demonstrations (see [`embedded`](crate::embedded)).
+    #[cfg(feature = "embedded")]
+    pub fn embedded(self) -> Self {
+        self.embedded_with(embedded::Registry::builder())
+    }
+
+    /// As [`FrameworkBuilder::embedded`], with a registry that listens, so that others can join it
+    /// with [`FrameworkBuilder::etcd`]:
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), osgi_remote::FrameworkError> {
+    /// use osgi_remote::{Framework, embedded::Registry};
+    ///
+    /// let registry = Registry::builder().listen("127.0.0.1:2379");
+    /// let first = Framework::builder().embedded_with(registry).start().await?;
+    /// let second = Framework::builder().etcd("127.0.0.1:2379").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "embedded")]
+    pub fn embedded_with(mut self, registry: embedded::Builder) -> Self {
+        self.embedded = Some(registry);
         self
     }
 
@@ -118,6 +158,13 @@ impl FrameworkBuilder {
     #[cfg(feature = "xmlrpc")]
     pub fn xmlrpc_config(mut self, config: XmlRpcConfig) -> Self {
         self.xmlrpc_config = Some(config);
+        self
+    }
+
+    /// Makes and accepts all connections over this network: those to etcd, and
+    /// those of XML-RPC. Default: [`Tcp`](crate::network::Tcp).
+    pub fn network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = Some(network);
         self
     }
 
@@ -172,7 +219,7 @@ impl FrameworkBuilder {
         self
     }
 
-    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, ConfigError> {
+    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, FrameworkError> {
         let mut properties = self.properties.clone();
         if let Some(endpoints) = &self.etcd {
             for name in ["hostname", "port"] {
@@ -186,11 +233,44 @@ impl FrameworkBuilder {
         }
         let mut config = EtcdConfig::from_properties_and_env(&properties, &self.environment)?;
         if let Some(config) = &mut config {
+            if let Some(network) = &self.network {
+                config.connect.network = Arc::clone(network);
+            }
             for change in self.etcd_changes.drain(..) {
                 change(config);
             }
         }
         Ok(config)
+    }
+
+    /// Where etcd is said to be.
+    fn etcd_address(&self) -> Option<String> {
+        let names = ["etcd.hostname", "ecf.discovery.etcd3.hostname"];
+        let said = names.iter().find_map(|name| self.properties.get(name));
+        self.etcd.clone().or_else(|| Some(said?.to_string()))
+    }
+
+    /// Starts the registry that is to run here, and turns discovery to it.
+    #[cfg(feature = "embedded")]
+    async fn start_embedded(&mut self) -> Result<Option<embedded::Registry>, FrameworkError> {
+        let Some(builder) = self.embedded.take() else {
+            return Ok(None);
+        };
+        if let Some(etcd) = self.etcd_address() {
+            return Err(FrameworkError::TwoRegistries { etcd });
+        }
+        let registry = builder.start().await?;
+        for address in registry.addresses() {
+            info!(%address, "the embedded registry listens");
+        }
+        let network = Arc::new(InProcess(registry.dialer()));
+        self.etcd = Some(ADDRESS.to_owned());
+        // After all other changes: within a process there is neither TLS nor a user.
+        self.etcd_changes.push(Box::new(move |config| {
+            config.connect.network = network;
+            (config.connect.tls, config.connect.user) = (None, None);
+        }));
+        Ok(Some(registry))
     }
 
     /// Starts the framework. When it returns, the session is registered and
@@ -205,6 +285,8 @@ impl FrameworkBuilder {
     /// framework is left then, in etcd neither, if it can be reached within
     /// `etcd.disconnect_timeout`.
     pub async fn start(mut self) -> Result<Framework, FrameworkError> {
+        #[cfg(feature = "embedded")]
+        let embedded = self.start_embedded().await?;
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
         let admin = RemoteServiceAdmin::new(id.clone(), registry.clone());
@@ -219,6 +301,9 @@ impl FrameworkBuilder {
             };
             if let Some(address) = &self.xmlrpc {
                 config = config.listen(address)?;
+            }
+            if let Some(network) = &self.network {
+                config.network = Arc::clone(network);
             }
             admin.add_provider(Arc::new(XmlRpcProvider::new(config)));
         }
@@ -240,6 +325,8 @@ impl FrameworkBuilder {
             topology,
             etcd,
             connecting: None,
+            #[cfg(feature = "embedded")]
+            embedded,
         };
         match self.connect_timeout {
             Some(timeout) => {

@@ -1,6 +1,8 @@
 //! The framework: wires everything, and owns the shutdown.
 
 mod builder;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod export;
 
 use std::fmt;
@@ -48,6 +50,16 @@ pub enum FrameworkError {
     /// A filter does not parse.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The framework is to run a registry itself, and also to use etcd.
+    #[error("the registry is embedded, and etcd is at '{etcd}': leave one of them away")]
+    TwoRegistries {
+        /// Where etcd is said to be.
+        etcd: String,
+    },
+    /// The embedded registry does not start.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Embedded(#[from] crate::embedded::Error),
     /// The topology manager's task failed. This is a defect of this crate.
     #[error("the topology manager failed: {0}")]
     Topology(#[from] tokio::task::JoinError),
@@ -79,6 +91,9 @@ pub struct Framework {
     topology: TopologyManager,
     etcd: Option<Arc<EtcdDiscovery>>,
     connecting: Option<AbortOnDropHandle<()>>,
+    // The last one, so that those that use it end before it does.
+    #[cfg(feature = "embedded")]
+    embedded: Option<crate::embedded::Registry>,
 }
 
 impl Framework {
@@ -135,6 +150,12 @@ impl Framework {
     /// The Remote Service Admin, for its events and snapshots.
     pub fn admin(&self) -> &RemoteServiceAdmin {
         &self.admin
+    }
+
+    /// The registry that this framework runs, if it does: for its addresses.
+    #[cfg(feature = "embedded")]
+    pub fn embedded(&self) -> Option<&crate::embedded::Registry> {
+        self.embedded.as_ref()
     }
 
     /// Discovery through etcd, if it is configured.
@@ -228,7 +249,8 @@ impl Framework {
 
     /// Ends the framework: announcements are taken back (all at once, by
     /// revoking the lease), then proxies go and exports close. When it
-    /// returns, no task of it is left.
+    /// returns, no task of it is left. A registry that it runs ends last, and
+    /// with it what other frameworks have in it.
     ///
     /// # Errors
     ///
@@ -253,6 +275,10 @@ impl Framework {
             Err(error) => Err(error),
         };
         self.admin.close().await;
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = self.embedded.take() {
+            embedded.shutdown().await;
+        }
         info!(framework = %self.id, "framework ended");
         stopped?;
         Ok(discovered?)

@@ -13,9 +13,10 @@ mod guard;
 mod health;
 pub mod keys;
 mod memory;
+mod staleness;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub struct EtcdDiscovery {
     /// What goes on beside the session and the watcher.
     tasks: Mutex<JoinSet<()>>,
     /// Own endpoints that are announced.
-    advertised: Mutex<HashSet<EndpointId>>,
+    advertised: Mutex<BTreeSet<EndpointId>>,
 }
 
 impl EtcdDiscovery {
@@ -91,6 +92,10 @@ impl EtcdDiscovery {
         let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
         let watcher = Arc::new(watcher);
         tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
+        if let Some(limit) = config.stale_limit {
+            let (status, watcher) = (watcher.status(), Arc::clone(&watcher));
+            tasks.spawn(staleness::keep_limit(limit, status, watcher, view.clone()));
+        }
         Ok(Self {
             config,
             session,

@@ -10,7 +10,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,15 +19,16 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::codec::{self, Response as Answer, excerpt};
 use super::{DOT, faults};
 use crate::interface::{Call, CallError, Cause, Data, Invoker};
+use crate::network::{Connector, Network, default_network};
 
 const AGENT: &str = concat!("osgi-remote/", env!("CARGO_PKG_VERSION"));
 
@@ -97,7 +98,7 @@ pub enum ClientError {
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: legacy::Client<Connector, Full<Bytes>>,
     config: ClientConfig,
     calls: Semaphore,
     tasks: TaskTracker,
@@ -132,11 +133,14 @@ where
 }
 
 impl Client {
-    /// A client without connections yet.
+    /// A client without connections yet, which will make them over TCP.
     pub fn new(config: ClientConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
+        Self::over(default_network(), config)
+    }
+
+    /// A client without connections yet, which will make them over `network`.
+    pub fn over(network: Arc<dyn Network>, config: ClientConfig) -> Self {
+        let connector = Connector::new(network, config.connect_timeout);
         let tracked = Tracked {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::address::{self, LocalAddress, Reason};
 use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvoker};
+use crate::ambient::Chance;
 use crate::distribution::{
     DistributionError, ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Provider,
     Trouble, Troubles,
@@ -87,7 +88,7 @@ impl XmlRpcProvider {
     }
 
     fn with_addresses(config: XmlRpcConfig, addresses: Addresses) -> Self {
-        let client = Client::new(config.client.clone());
+        let client = Client::over(Arc::clone(&config.network), config.client.clone());
         Self {
             exports: Arc::new(Exports {
                 config,
@@ -97,7 +98,7 @@ impl XmlRpcProvider {
                 // From a random number on: who still holds a proxy of this
                 // process's predecessor, on the same port, must not reach
                 // another service by chance.
-                next_id: AtomicU64::new(rand::rng().random_range(1..1 << 30)),
+                next_id: AtomicU64::new(Chance.random_range(1..1 << 30)),
             }),
             client,
         }
@@ -125,7 +126,7 @@ impl Exports {
             config.address = SocketAddr::new(ip, 0).to_string();
         }
         let address = config.address.clone();
-        let server = Server::bind(config).await;
+        let server = Server::bind_on(self.config.network.as_ref(), config).await;
         let server = server.map_err(|error| bind_error(address, error))?;
         let (url, reach) = self.url(door, server.local_addr(), server.path())?;
         let running = Arc::new(Running {

@@ -11,6 +11,7 @@ use super::super::plan::{self, Step};
 use super::super::{ExportStatus, TopologyError};
 use super::{Done, Manager};
 use crate::admin::{AdminError, ExportError, ExportRegistration};
+use crate::ambient::Chance;
 use crate::discovery::DiscoveryError;
 use crate::distribution::DistributionError;
 use crate::endpoint::EndpointDescription;
@@ -201,7 +202,7 @@ impl Manager {
             .or_insert_with(|| Export::new(properties));
         export.retry = None;
         if export.take(result) {
-            let delay = export.backoff.next_delay(&mut rand::rng());
+            let delay = export.backoff.next_delay(&mut Chance);
             info!(service.id = id, ?delay, "the export is tried again later");
             let due = Instant::now() + delay;
             export.retry = Some(due);

@@ -1,0 +1,101 @@
+use super::{contents, delete, put};
+use crate::embedded::error::Error;
+use crate::embedded::store::Store;
+use crate::embedded::store::event::Kind;
+
+#[test]
+fn what_was_compacted_cannot_be_read_and_the_rest_is_as_before() {
+    let mut store = Store::new();
+    for value in ["1", "2", "3"] {
+        put(&mut store, "a", value);
+    }
+    delete(&mut store, "a", "").unwrap();
+    put(&mut store, "b", "4");
+    let before: Vec<_> = (3..=6).map(|at| contents(&store, at)).collect();
+    store.compact(3).unwrap();
+    assert_eq!(store.compacted(), 3);
+    assert_eq!(contents(&store, 2), Err(Error::Compacted));
+    let after: Vec<_> = (3..=6).map(|at| contents(&store, at)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn compaction_goes_forward_and_not_beyond_the_present() {
+    let mut store = Store::new();
+    put(&mut store, "a", "1");
+    put(&mut store, "a", "2");
+    assert_eq!(store.compacted(), -1);
+    assert_eq!(store.compact(-1), Err(Error::Compacted));
+    assert_eq!(store.compact(0), Ok(()));
+    assert_eq!(store.compact(4), Err(Error::FutureRevision));
+    assert_eq!(store.compact(3), Ok(()));
+    assert_eq!(store.compact(3), Err(Error::Compacted));
+    assert_eq!(store.compact(2), Err(Error::Compacted));
+    assert_eq!(contents(&store, 3).unwrap().len(), 1);
+}
+
+#[test]
+fn the_history_begins_at_the_compacted_revision_without_what_was_before() {
+    let mut store = Store::new();
+    put(&mut store, "a", "1");
+    put(&mut store, "a", "2");
+    delete(&mut store, "a", "").unwrap();
+    put(&mut store, "a", "3");
+    store.compact(4).unwrap();
+    let commits: Vec<_> = store.commits_from(0).collect();
+    assert_eq!(commits.len(), 2);
+    assert_eq!(commits[0].revision, 4);
+    assert_eq!(commits[0].events[0].kind, Kind::Delete);
+    assert_eq!(commits[0].events[0].previous, None);
+}
+
+#[test]
+fn compaction_frees_what_no_read_can_see() {
+    let mut store = Store::new();
+    for round in 0..100 {
+        put(&mut store, "a", "12345");
+        put(&mut store, "b", "12345");
+        if round % 2 == 0 {
+            delete(&mut store, "a", "c").unwrap();
+        }
+    }
+    assert_eq!(store.bytes(), 200 * 6);
+    let last = store.revision();
+    store.compact(last - 1).unwrap();
+    assert_eq!(store.bytes(), 2 * 6);
+    assert!(store.past.is_empty());
+    assert_eq!(store.history.len(), 2);
+    delete(&mut store, "a", "c").unwrap();
+    store.compact(last + 1).unwrap();
+    assert_eq!(store.bytes(), 0);
+    assert!(store.past.is_empty() && store.current.is_empty());
+}
+
+#[test]
+fn a_bounded_history_keeps_as_many_revisions_as_it_says() {
+    let mut store = Store::new();
+    for _ in 0..50 {
+        put(&mut store, "a", "1");
+        store.keep(10);
+    }
+    assert_eq!((store.revision(), store.compacted()), (51, 41));
+    assert_eq!(store.history.len(), 11);
+    assert!(contents(&store, 41).is_ok());
+    assert_eq!(contents(&store, 40), Err(Error::Compacted));
+}
+
+#[test]
+fn equal_contents_have_equal_hashes_at_any_revision() {
+    let filled = |last: &str| {
+        let mut store = Store::new();
+        put(&mut store, "a", "1");
+        put(&mut store, "b", last);
+        store
+    };
+    let hash = |store: &Store, at| store.snapshot(at).unwrap().hash();
+    let (store, same, other) = (filled("2"), filled("2"), filled("3"));
+    assert_eq!(hash(&store, 0), hash(&same, 3));
+    assert_ne!(hash(&store, 0), hash(&other, 0));
+    assert_eq!(hash(&store, 2), hash(&other, 2));
+    assert_eq!(store.snapshot(4).unwrap_err(), Error::FutureRevision);
+}

@@ -1,0 +1,127 @@
+//! Changes that become one revision.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etcd_client::proto::PbKeyValue;
+
+use super::event::{Change, Commit, Kind};
+use super::range::KeyRange;
+use super::{Store, Version, size};
+
+/// One revision in the making. It changes the store at once, so that what
+/// follows in a transaction reads what came before; there is no way back, and
+/// whatever can be refused is to be checked before the first change.
+pub(crate) struct Writer<'a> {
+    store: &'a mut Store,
+    changes: Vec<Change>,
+}
+
+impl Store {
+    /// Begins a revision, which comes to be if something is changed.
+    pub(crate) fn write(&mut self) -> Writer<'_> {
+        Writer {
+            store: self,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Keeps a version that was replaced or removed for reads at older
+    /// revisions. One that came and went in the same revision was never seen.
+    fn retire(&mut self, key: Bytes, kv: Arc<PbKeyValue>, until: i64) {
+        if kv.mod_revision < until {
+            let versions = self.past.entry(key).or_default();
+            versions.0.push_back(Version { kv, until });
+        } else {
+            self.bytes -= size(&kv);
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// The store as it is with the changes so far.
+    pub(super) fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// The revision of the answer: the next one as soon as there are changes.
+    pub(crate) fn revision(&self) -> i64 {
+        self.store.revision + i64::from(!self.changes.is_empty())
+    }
+
+    /// Writes a key; gives what was there.
+    pub(crate) fn put(
+        &mut self,
+        key: Vec<u8>,
+        value: Vec<u8>,
+        lease: i64,
+    ) -> Option<Arc<PbKeyValue>> {
+        let revision = self.store.revision + 1;
+        let previous = self.store.current.get_key_value(&key[..]);
+        let (index, previous) = match previous {
+            Some((index, kv)) => (index.clone(), Some(Arc::clone(kv))),
+            None => (Bytes::copy_from_slice(&key), None),
+        };
+        let kv = Arc::new(PbKeyValue {
+            create_revision: previous.as_ref().map_or(revision, |p| p.create_revision),
+            version: previous.as_ref().map_or(0, |p| p.version) + 1,
+            mod_revision: revision,
+            key,
+            value,
+            lease,
+        });
+        self.store.bytes += size(&kv);
+        self.store.current.insert(index.clone(), Arc::clone(&kv));
+        if let Some(previous) = &previous {
+            self.store.retire(index, Arc::clone(previous), revision);
+        }
+        self.changes.push(Change {
+            kind: Kind::Put,
+            kv,
+            previous: previous.clone(),
+        });
+        previous
+    }
+
+    /// Removes a key; gives what was there.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Arc<PbKeyValue>> {
+        let revision = self.store.revision + 1;
+        let (index, previous) = self.store.current.remove_entry(key)?;
+        self.store.retire(index, Arc::clone(&previous), revision);
+        let gone = PbKeyValue {
+            key: key.to_vec(),
+            mod_revision: revision,
+            ..PbKeyValue::default()
+        };
+        self.changes.push(Change {
+            kind: Kind::Delete,
+            kv: Arc::new(gone),
+            previous: Some(Arc::clone(&previous)),
+        });
+        Some(previous)
+    }
+
+    /// Removes the keys of a range, in order; gives what was there.
+    pub(crate) fn remove_range(&mut self, range: KeyRange<'_>) -> Vec<Arc<PbKeyValue>> {
+        if let KeyRange::One(key) = range {
+            return self.remove(key).into_iter().collect();
+        }
+        let keys = self.store.current.range::<[u8], _>(range.bounds());
+        let keys: Vec<Bytes> = keys.map(|(key, _)| key.clone()).collect();
+        keys.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// Ends the revision; nothing if nothing was changed.
+    pub(crate) fn commit(self) -> Option<Arc<Commit>> {
+        if self.changes.is_empty() {
+            return None;
+        }
+        self.store.revision += 1;
+        let commit = Arc::new(Commit {
+            revision: self.store.revision,
+            events: self.changes,
+        });
+        self.store.history.push_back(Arc::clone(&commit));
+        Some(commit)
+    }
+}

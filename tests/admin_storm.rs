@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use osgi_remote::admin::{
-    AdminEvent, AdminEventKind, AdminEvents, ExportReference, ExportRegistration, ImportReference,
+    AdminEvent, AdminEventKind, AdminEvents, ExportReference, ExportRegistration,
     ImportRegistration, RemoteServiceAdmin,
 };
 use osgi_remote::distribution::{

@@ -105,7 +105,7 @@ pub enum AdminError {
     /// The endpoint has another version of a package than is wanted (rule
     /// I07).
     #[error(transparent)]
-    PackageVersion(#[from] VersionMismatch),
+    PackageVersion(#[from] Box<VersionMismatch>),
     /// The service registry refused the proxy.
     #[error(transparent)]
     Registry(#[from] RegistryError),

@@ -127,7 +127,7 @@ impl PackageVersions {
     /// # Errors
     ///
     /// If it does not: the first interface for which that is so.
-    pub fn check(&self, endpoint: &EndpointDescription) -> Result<(), VersionMismatch> {
+    pub fn check(&self, endpoint: &EndpointDescription) -> Result<(), Box<VersionMismatch>> {
         if self.rule == VersionRule::Off {
             return Ok(());
         }
@@ -140,14 +140,14 @@ impl PackageVersions {
             };
             let offered = endpoint.package_version(package);
             if !self.fits(wanted, &offered) {
-                return Err(VersionMismatch {
+                return Err(Box::new(VersionMismatch {
                     endpoint: endpoint.id().clone(),
                     interface: interface.to_owned(),
                     package: package.to_owned(),
                     offered,
                     wanted: wanted.clone(),
                     rule: self.rule,
-                });
+                }));
             }
         }
         Ok(())

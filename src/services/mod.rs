@@ -11,7 +11,7 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub use reference::{ServiceId, ServiceReference};
 pub use service::Service;
 pub use tracker::{TrackedEvent, Tracker};
 
-use crate::feed::{Change, Feed, Listener};
+use crate::feed::{Change, Feed, Listener, Topics};
 use crate::filter::Filter;
 use crate::interface::Interface;
 use crate::names::osgi;
@@ -88,12 +88,20 @@ pub enum ServiceEventKind {
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     // A std-like mutex, not tokio's: it is held for lookups in memory only,
     // never across an await.
     state: Mutex<State>,
     feed: Feed<ServiceId, Snapshot>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            feed: Feed::with_topics(|snapshot| snapshot.properties.string_plus(osgi::OBJECT_CLASS)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -233,15 +241,17 @@ impl Registry {
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
-        let interface = interface.map(str::to_owned);
-        self.listen_where(move |properties| {
-            let has = |name: &String| {
-                let names = properties.string_plus(osgi::OBJECT_CLASS);
-                names.contains(&name.as_str())
-            };
-            interface.as_ref().is_none_or(has)
-                && filter.as_ref().is_none_or(|f| f.matches(properties))
-        })
+        // The feed asks by interface only about services that have it.
+        let topics = interface.map_or(Topics::All, |name| {
+            Topics::Of(BTreeSet::from([name.to_owned()]))
+        });
+        let select = move |snapshot: &Snapshot| {
+            let filter = filter.as_ref();
+            filter
+                .is_none_or(|f| f.matches(&snapshot.properties))
+                .then_some(())
+        };
+        ServiceListener(self.0.feed.listen_to(topics, select))
     }
 
     /// Listens to services whose properties are picked by `select`: first

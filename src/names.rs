@@ -65,6 +65,15 @@ pub mod osgi {
     pub const INTENT_BASIC: &str = "osgi.basic";
     /// The intent of results that come later (Compendium 100.3.2).
     pub const INTENT_ASYNC: &str = "osgi.async";
+    /// The intent of a transport that outsiders cannot read (Compendium
+    /// 100.3.3).
+    pub const INTENT_CONFIDENTIAL: &str = "osgi.confidential";
+    /// The intent of an endpoint on a private address only (Compendium
+    /// 100.3.4).
+    pub const INTENT_PRIVATE: &str = "osgi.private";
+    /// Among the config types of a service: no other one is to take their
+    /// place (Compendium 100.2.1).
+    pub const NO_DEFAULT: &str = "<<nodefault>>";
 }
 
 /// Names of properties that Eclipse ECF defines; iPOPO uses them too.

@@ -109,6 +109,14 @@ struct State {
     last_id: ServiceId,
     services: BTreeMap<ServiceId, ServiceReference>,
     by_interface: HashMap<String, Vec<ServiceReference>>,
+    tied: HashMap<ServiceId, Vec<Weak<dyn Tied>>>,
+}
+
+/// What ends with a service: an export of it, say.
+pub(crate) trait Tied: Send + Sync {
+    /// Called once, by whoever unregisters the service and before that
+    /// returns. It must not block.
+    fn service_gone(self: Arc<Self>);
 }
 
 #[derive(Clone)]
@@ -238,6 +246,21 @@ impl Registry {
         Tracker::new(self.listen(Some(I::NAME), filter))
     }
 
+    /// Has `tied` told when the service goes; false if it is gone already.
+    ///
+    /// Events reach listeners through queues. What must not outlive a service
+    /// by the time that a queue takes is tied to it instead.
+    pub(crate) fn tie(&self, service: &ServiceReference, tied: Weak<dyn Tied>) -> bool {
+        let mut state = self.0.state.lock();
+        if state.services.get(&service.id()) != Some(service) {
+            return false;
+        }
+        let all = state.tied.entry(service.id()).or_default();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(tied);
+        true
+    }
+
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
@@ -339,8 +362,14 @@ impl ServiceRegistration {
         }
         shared.feed.remove(&self.reference.id());
         let service = self.reference.0.service.write().take();
+        let tied = state.tied.remove(&self.reference.id());
         // The service's own drop may do anything: not under the lock.
         drop(state);
+        for tied in tied.into_iter().flatten() {
+            if let Some(tied) = tied.upgrade() {
+                tied.service_gone();
+            }
+        }
         drop(service);
     }
 }

@@ -9,6 +9,8 @@
 mod manager;
 mod plan;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -58,7 +60,8 @@ pub struct ExportStatus {
     pub endpoints: Vec<Arc<EndpointDescription>>,
     /// How many of them are not announced yet.
     pub unannounced: usize,
-    /// What failed, if something did.
+    /// What failed, if something did. What may pass, such as a port that is
+    /// taken, is tried again by itself, and so is what waits for a provider.
     pub error: Option<TopologyError>,
 }
 
@@ -88,8 +91,8 @@ impl TopologyManager {
     ) -> Self {
         let exports = ExportFeed::new();
         let stop = CancellationToken::new();
-        let manager = manager::Manager::new(admin, discoveries, exports.clone());
-        let task = tokio::spawn(manager.run(registry, policy, stop.clone()));
+        let manager = manager::Manager::new(admin, discoveries, policy, exports.clone());
+        let task = tokio::spawn(manager.run(registry, stop.clone()));
         Self {
             exports,
             stop,

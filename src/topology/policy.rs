@@ -1,5 +1,6 @@
 //! Which services are exported and which endpoints imported.
 
+use crate::admin::PackageVersions;
 use crate::endpoint::EndpointDescription;
 use crate::filter::Filter;
 use crate::names::{FrameworkId, ecf, osgi};
@@ -20,6 +21,15 @@ pub struct Policy {
     /// Endpoints that match one of these are imported (their
     /// `endpoint.listener.scope`). Default: `(ecf.endpoint.id.ns=*)`.
     pub import: Vec<Filter>,
+    /// Which versions of their packages consumers were written for: an
+    /// endpoint that offers others is not imported, and an event of the
+    /// [admin](crate::admin) says why (rule I07). Default: nothing is
+    /// compared.
+    pub versions: PackageVersions,
+    /// Whether a service is exported with a provider's default config type if
+    /// no provider knows any of those that it asks for, unless it also asks
+    /// for `<<nodefault>>` (rule P06). Default: no.
+    pub fall_back: bool,
 }
 
 impl Policy {
@@ -33,6 +43,18 @@ impl Policy {
         endpoint.framework_uuid() != Some(own.as_str())
             && self.import.iter().any(|filter| endpoint.matches(filter))
     }
+
+    /// What an export of the service is to have over the service's own
+    /// properties, if providers support these config types.
+    pub(super) fn overlay(&self, service: &Properties, supported: &[&str]) -> Properties {
+        let asked = service.string_plus(osgi::SERVICE_EXPORTED_CONFIGS);
+        let unknown = |name: &&str| *name != osgi::NO_DEFAULT && !supported.contains(name);
+        if self.fall_back && !asked.is_empty() && asked.iter().all(unknown) {
+            let none: [&str; 0] = [];
+            return Properties::new().with(osgi::SERVICE_EXPORTED_CONFIGS, none);
+        }
+        Properties::new()
+    }
 }
 
 impl Default for Policy {
@@ -40,6 +62,8 @@ impl Default for Policy {
         Self {
             export: present(osgi::SERVICE_EXPORTED_INTERFACES),
             import: vec![present(ecf::ENDPOINT_ID_NS)],
+            versions: PackageVersions::default(),
+            fall_back: false,
         }
     }
 }
@@ -55,6 +79,7 @@ fn present(name: &'static str) -> Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::Value;
     use crate::props;
 
     #[test]
@@ -64,6 +89,27 @@ mod tests {
         assert!(policy.exports(&marked));
         assert!(!policy.exports(&props! {}));
         assert!(!policy.exports(&marked.with("service.imported", "true")));
+    }
+
+    /// Rule P06.
+    #[test]
+    fn a_service_falls_back_to_the_default_config_type_only_if_it_may() {
+        let asking = |configs: &[&str]| {
+            props! { "service.exported.configs" => Value::array_of(configs.iter().copied()) }
+        };
+        let falls_back = |fall_back, configs: &[&str]| {
+            let policy = Policy {
+                fall_back,
+                ..Policy::default()
+            };
+            let overlay = policy.overlay(&asking(configs), &["c.one"]);
+            overlay.contains("service.exported.configs")
+        };
+        assert!(!falls_back(false, &["c.unknown"]));
+        assert!(falls_back(true, &["c.unknown", "c.other"]));
+        assert!(!falls_back(true, &["c.unknown", "<<nodefault>>"]));
+        assert!(!falls_back(true, &["c.unknown", "c.one"]));
+        assert!(!falls_back(true, &[]));
     }
 
     #[test]

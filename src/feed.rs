@@ -81,7 +81,8 @@ type TopicsOf<V> = for<'a> fn(&'a V) -> Vec<&'a str>;
 pub struct Feed<K, V>(Arc<Mutex<State<K, V>>>);
 
 struct State<K, V> {
-    latest: BTreeMap<K, V>,
+    latest: BTreeMap<K, Latest<V>>,
+    last_revision: u64,
     topics_of: Option<TopicsOf<V>>,
     last_listener: u64,
     listeners: HashMap<u64, Member<K, V>>,
@@ -89,6 +90,13 @@ struct State<K, V> {
     of_all: BTreeSet<u64>,
     by_topic: HashMap<String, BTreeSet<u64>>,
     closed: bool,
+}
+
+/// A value, and the number of its setting.
+#[derive(Clone)]
+struct Latest<V> {
+    revision: u64,
+    value: V,
 }
 
 struct Member<K, V> {
@@ -111,6 +119,7 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
     fn with(topics_of: Option<TopicsOf<V>>) -> Self {
         Self(Arc::new(Mutex::new(State {
             latest: BTreeMap::new(),
+            last_revision: 0,
             topics_of,
             last_listener: 0,
             listeners: HashMap::new(),
@@ -123,8 +132,14 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
     /// Sets a key's value and tells the listeners; gives back the one before.
     pub fn set(&self, key: K, value: V) -> Option<V> {
         let mut state = self.0.lock();
-        state.tell(&key, Some(&value));
-        state.latest.insert(key, value)
+        state.last_revision += 1;
+        let latest = Latest {
+            revision: state.last_revision,
+            value,
+        };
+        state.tell(&key, Some(&latest));
+        let before = state.latest.insert(key, latest)?;
+        Some(before.value)
     }
 
     /// Takes a key out and tells the listeners; gives back its last value.
@@ -134,19 +149,19 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
             return None;
         }
         state.tell(key, None);
-        state.latest.remove(key)
+        Some(state.latest.remove(key)?.value)
     }
 
     /// The latest value of a key.
     pub fn get(&self, key: &K) -> Option<V> {
-        self.0.lock().latest.get(key).cloned()
+        Some(self.0.lock().latest.get(key)?.value.clone())
     }
 
     /// All keys and values, by key.
     pub fn snapshot(&self) -> Vec<(K, V)> {
         let state = self.0.lock();
         let entries = state.latest.iter();
-        entries.map(|(k, v)| (k.clone(), v.clone())).collect()
+        entries.map(|(k, v)| (k.clone(), v.value.clone())).collect()
     }
 
     /// A listener to what `select` picks. It is told first of all that is
@@ -167,10 +182,10 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
         let queue = Arc::new(Mutex::new(Queue::new(state.closed)));
         state.last_listener += 1;
         let id = state.last_listener;
-        let concerned = |value: &V| state.concerns(value, &topics);
-        let there = state.latest.iter().filter(|(_, value)| concerned(value));
-        for (key, value) in there {
-            queue.lock().push(key, Some(value), false);
+        for (key, latest) in &state.latest {
+            if state.concerns(&latest.value, &topics) {
+                queue.lock().push(key, Some(latest));
+            }
         }
         let listener = Listener::new(Arc::downgrade(&self.0), id, Arc::clone(&queue), select);
         state.join(id, &topics);
@@ -192,10 +207,10 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
 impl<K: Ord + Clone, V: Clone> State<K, V> {
     /// Tells those whom the value before or the new one concerns: who was told
     /// of the one before must hear that it is another.
-    fn tell(&self, key: &K, value: Option<&V>) {
+    fn tell(&self, key: &K, latest: Option<&Latest<V>>) {
         let tell = |id: &u64| {
             if let Some(member) = self.listeners.get(id) {
-                member.queue.lock().push(key, value, false);
+                member.queue.lock().push(key, latest);
             }
         };
         let Some(topics_of) = self.topics_of else {
@@ -203,8 +218,8 @@ impl<K: Ord + Clone, V: Clone> State<K, V> {
         };
         self.of_all.iter().for_each(tell);
         // Whom two topics lead to is told twice, which is told once.
-        for value in self.latest.get(key).into_iter().chain(value) {
-            for topic in topics_of(value) {
+        for latest in self.latest.get(key).into_iter().chain(latest) {
+            for topic in topics_of(&latest.value) {
                 self.by_topic
                     .get(topic)
                     .into_iter()
@@ -262,9 +277,10 @@ impl<K: Ord + Clone, V: Clone> State<K, V> {
         self.join(id, &topics);
         // What waits may be old: news outside of the topics did not come.
         queue.lock().refresh(|key| self.latest.get(key));
-        for (key, value) in &self.latest {
-            if self.concerns(value, &before) || self.concerns(value, &topics) {
-                queue.lock().push(key, Some(value), true);
+        for (key, latest) in &self.latest {
+            let concerns = |topics| self.concerns(&latest.value, topics);
+            if concerns(&before) || concerns(&topics) {
+                queue.lock().push(key, Some(latest));
             }
         }
     }

@@ -9,23 +9,16 @@ use std::task::{Context, Poll, Waker};
 use futures::Stream;
 use parking_lot::Mutex;
 
-use super::{Change, State, Topics};
+use super::{Change, Latest, State, Topics};
 
 /// What a listener was not told yet.
 pub(super) struct Queue<K, V> {
     /// The keys with news, in the order in which the news began.
     pub(super) order: VecDeque<K>,
-    news: BTreeMap<K, News<V>>,
+    /// Their latest value; `None` where they are gone.
+    news: BTreeMap<K, Option<Latest<V>>>,
     waker: Option<Waker>,
     closed: bool,
-}
-
-/// The latest of one key.
-struct News<V> {
-    /// `None` where it is gone.
-    value: Option<V>,
-    /// Whether it is no news, but to be judged anew.
-    again: bool,
 }
 
 impl<K: Ord + Clone, V: Clone> Queue<K, V> {
@@ -38,29 +31,20 @@ impl<K: Ord + Clone, V: Clone> Queue<K, V> {
         }
     }
 
-    pub(super) fn push(&mut self, key: &K, value: Option<&V>, again: bool) {
-        let value = value.cloned();
-        match self.news.get_mut(key) {
-            // What waits as news stays news.
-            Some(news) => {
-                let again = news.again && again;
-                *news = News { value, again };
-            }
-            None => {
-                self.news.insert(key.clone(), News { value, again });
-                self.order.push_back(key.clone());
-            }
+    pub(super) fn push(&mut self, key: &K, latest: Option<&Latest<V>>) {
+        if self.news.insert(key.clone(), latest.cloned()).is_none() {
+            self.order.push_back(key.clone());
         }
         self.wake();
     }
 
     /// Brings what waits up to date.
-    pub(super) fn refresh<'a>(&mut self, latest: impl Fn(&K) -> Option<&'a V>)
+    pub(super) fn refresh<'a>(&mut self, latest: impl Fn(&K) -> Option<&'a Latest<V>>)
     where
         V: 'a,
     {
         for (key, news) in &mut self.news {
-            news.value = latest(key).cloned();
+            *news = latest(key).cloned();
         }
     }
 
@@ -75,7 +59,7 @@ impl<K: Ord + Clone, V: Clone> Queue<K, V> {
         }
     }
 
-    fn pop(&mut self) -> Option<(K, News<V>)> {
+    fn pop(&mut self) -> Option<(K, Option<Latest<V>>)> {
         let key = self.order.pop_front()?;
         let news = self.news.remove(&key)?;
         Some((key, news))
@@ -92,7 +76,7 @@ pub struct Listener<K: Ord + Clone, V: Clone, M = ()> {
     feed: Weak<Mutex<State<K, V>>>,
     id: u64,
     pub(super) queue: Arc<Mutex<Queue<K, V>>>,
-    told: BTreeMap<K, (V, M)>,
+    told: BTreeMap<K, (Latest<V>, M)>,
     select: Select<V, M>,
 }
 
@@ -123,7 +107,7 @@ impl<K: Ord + Clone, V: Clone, M> Listener<K, V, M> {
     /// What the listener was told, folded: the keys that it has been told of
     /// and not lost again.
     pub fn told(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.told.iter().map(|(key, (value, _))| (key, value))
+        self.told.iter().map(|(key, (told, _))| (key, &told.value))
     }
 }
 
@@ -164,22 +148,29 @@ impl<K: Ord + Clone, V: Clone, M: Clone> Listener<K, V, M> {
     }
 
     /// What this news means to one who was told what this listener was told.
-    fn change(&mut self, key: K, news: News<V>) -> Option<(Change<K, V>, M)> {
+    fn change(&mut self, key: K, news: Option<Latest<V>>) -> Option<(Change<K, V>, M)> {
         let before = self.told.remove(&key);
-        let Some(value) = news.value else {
+        let Some(latest) = news else {
             let (before, why) = before?;
-            return Some((Change::Removed(key, before), why));
+            return Some((Change::Removed(key, before.value), why));
         };
-        let Some(why) = (self.select)(&value) else {
+        let Some(why) = (self.select)(&latest.value) else {
             let (before, why) = before?;
+            let (value, before) = (latest.value, before.value);
             return Some((Change::EndMatch { key, value, before }, why));
         };
-        let told = (value.clone(), why.clone());
+        let told = (latest.clone(), why.clone());
         self.told.insert(key.clone(), told);
-        let change = match before {
+        let value = latest.value;
+        let change = match before.map(|(before, _)| before) {
             None => Change::Added(key, value),
-            Some(_) if news.again => return None,
-            Some((before, _)) => Change::Modified { key, value, before },
+            // It was only to be judged anew.
+            Some(before) if before.revision == latest.revision => return None,
+            Some(before) => Change::Modified {
+                key,
+                value,
+                before: before.value,
+            },
         };
         Some((change, why))
     }

@@ -150,14 +150,13 @@ impl Exports {
             // It may name a public address.
             Door::Private(_) => None,
         };
-        let advertised =
-            address::advertised(hostname, local, self.addresses).map_err(|error| {
-                DistributionError::Property {
-                    name: "ecf.xmlrpc.server.hostname".to_owned(),
-                    value: error.hostname.clone(),
-                    problem: error.to_string(),
-                }
-            })?;
+        let advertised = address::advertised(hostname, local, self.addresses).map_err(|error| {
+            DistributionError::Property {
+                name: "ecf.xmlrpc.server.hostname".to_owned(),
+                value: error.hostname.clone(),
+                problem: error.to_string(),
+            }
+        })?;
         let url = advertised.url(local.port(), path);
         let reach = match &advertised.why {
             Reason::OnlyLoopback | Reason::ListingFailed(_) => {
@@ -244,11 +243,7 @@ impl Provider for XmlRpcProvider {
     }
 
     fn intents(&self) -> &'static [&'static str] {
-        &[
-            osgi::INTENT_BASIC,
-            osgi::INTENT_ASYNC,
-            osgi::INTENT_PRIVATE,
-        ]
+        &[osgi::INTENT_BASIC, osgi::INTENT_ASYNC, osgi::INTENT_PRIVATE]
     }
 
     fn unmet(&self, intents: &[String]) -> Vec<String> {

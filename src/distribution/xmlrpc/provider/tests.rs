@@ -89,7 +89,11 @@ async fn a_private_service_has_a_server_of_its_own_where_the_other_is_public() {
     let door = Door::Private("127.0.0.1".parse().unwrap());
     let private = provider.exports.running(door).await.unwrap();
     assert!(private.server.local_addr().ip().is_loopback());
-    assert!(private.url.starts_with("http://127.0.0.1:"), "{}", private.url);
+    assert!(
+        private.url.starts_with("http://127.0.0.1:"),
+        "{}",
+        private.url
+    );
     let ordinary = provider.export(request(&[])).await.unwrap();
     let url = ordinary.properties.get_str(ecf::ENDPOINT_ID).unwrap();
     assert!(url.starts_with("http://203.0.113.7:"), "{url}");
@@ -97,7 +101,16 @@ async fn a_private_service_has_a_server_of_its_own_where_the_other_is_public() {
     provider.exports.release(private).await;
     // Its port is free, and the other server was not touched.
     drop(tokio::net::TcpListener::bind(address).await.unwrap());
-    assert!(provider.exports.server.lock().await.running.upgrade().is_some());
+    assert!(
+        provider
+            .exports
+            .server
+            .lock()
+            .await
+            .running
+            .upgrade()
+            .is_some()
+    );
     ordinary.endpoint.close().await;
 }
 
@@ -107,12 +120,17 @@ async fn who_exports_where_nobody_can_come_is_told() {
     let provider = provider("0.0.0.0:0", || Ok(Vec::new()));
     let exported = provider.export(request(&[])).await.unwrap();
     let (sender, told) = mpsc::channel();
-    exported.endpoint.watch(Troubles::new(move |trouble| sender.send(trouble).unwrap()));
+    exported
+        .endpoint
+        .watch(Troubles::new(move |trouble| sender.send(trouble).unwrap()));
     let Ok(Trouble::Warning(warning)) = told.try_recv() else {
         panic!("no warning");
     };
     let warning = warning.to_string();
-    assert!(warning.contains("only this machine can reach it"), "{warning}");
+    assert!(
+        warning.contains("only this machine can reach it"),
+        "{warning}"
+    );
     exported.endpoint.close().await;
 }
 
@@ -160,6 +178,12 @@ async fn a_timeout_that_does_not_read_is_told_and_the_default_holds() {
     let [soon, later] = told.as_slice() else {
         panic!("{told:?}");
     };
-    assert!(soon.starts_with("osgi.basic.timeout is 'soon': it must be"), "{soon}");
-    assert!(later.starts_with("osgi.basic.timeout is 'later'"), "{later}");
+    assert!(
+        soon.starts_with("osgi.basic.timeout is 'soon': it must be"),
+        "{soon}"
+    );
+    assert!(
+        later.starts_with("osgi.basic.timeout is 'later'"),
+        "{later}"
+    );
 }

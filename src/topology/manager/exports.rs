@@ -345,10 +345,7 @@ impl Manager {
             }
         }
         for endpoint in withdrawn {
-            // What was never announced is not withdrawn.
-            if self.own.get(&endpoint).is_some() {
-                self.withdraw(&endpoint);
-            }
+            self.withdraw(&endpoint);
         }
         self.report(id);
     }
@@ -422,8 +419,9 @@ impl Manager {
         for (endpoint, registration) in &export.open {
             // Another topology manager may announce it too (rule T03).
             if registration.shares() > 1 {
-                self.own.remove(endpoint);
-                shared.push(endpoint.clone());
+                if self.own.remove(endpoint).is_some() {
+                    shared.push(endpoint.clone());
+                }
             } else {
                 // Withdrawn first, so that as few callers as can be meet a
                 // closed door.
@@ -438,8 +436,14 @@ impl Manager {
         }));
     }
 
+    /// Takes an announcement back, if there is one.
     fn withdraw(&self, endpoint: &EndpointId) {
-        self.own.remove(endpoint);
+        if self.own.remove(endpoint).is_some() {
+            self.take_back(endpoint);
+        }
+    }
+
+    fn take_back(&self, endpoint: &EndpointId) {
         for discovery in &self.discoveries {
             let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
             self.beside.push(Box::pin(
@@ -457,7 +461,7 @@ impl Manager {
         let open = self.admin.exported();
         for endpoint in shared {
             if !open.iter().any(|description| *description.id() == endpoint) {
-                self.withdraw(&endpoint);
+                self.take_back(&endpoint);
             }
         }
     }

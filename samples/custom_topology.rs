@@ -13,6 +13,7 @@ use clap::Parser;
 use hello::{Hello, HelloImpl, Options, say};
 use osgi_remote::discovery::{EndpointEventKind, Scope};
 use osgi_remote::endpoint::EndpointDescription;
+use osgi_remote::interface::Interface as _;
 use osgi_remote::names::FrameworkId;
 use osgi_remote::properties::Properties;
 use osgi_remote::props;
@@ -86,12 +87,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let found = guest
         .wait_for::<dyn Hello>(imported, Duration::from_secs(10))
         .await?;
-    for endpoint in guest.admin().imported() {
-        let approved = endpoint.properties().get_str("approved.by");
-        say(&format!(
-            "imported what {} approved",
-            approved.unwrap_or("nobody")
-        ));
+    for proxy in guest.registry().references(Some(<dyn Hello>::NAME), None) {
+        let properties = proxy.properties();
+        let approved = properties.get_str("approved.by").unwrap_or("nobody");
+        say(&format!("imported what {approved} approved"));
     }
     hello::call_all(found.as_ref()).await?;
 

@@ -85,7 +85,8 @@ struct State<K, V> {
     last_revision: u64,
     topics_of: Option<TopicsOf<V>>,
     last_listener: u64,
-    listeners: HashMap<u64, Member<K, V>>,
+    /// In order, because they are told in it.
+    listeners: BTreeMap<u64, Member<K, V>>,
     /// Those of the listeners that hear of everything.
     of_all: BTreeSet<u64>,
     by_topic: HashMap<String, BTreeSet<u64>>,
@@ -122,7 +123,7 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
             last_revision: 0,
             topics_of,
             last_listener: 0,
-            listeners: HashMap::new(),
+            listeners: BTreeMap::new(),
             of_all: BTreeSet::new(),
             by_topic: HashMap::new(),
             closed: false,

@@ -215,6 +215,8 @@ impl Book {
         let mut queue = Queue::default();
         queue.begin(self.open_now(&pages));
         let queue = Arc::new(Mutex::new(queue));
+        // Those that are gone are noticed at events, of which there may be none.
+        pages.listeners.retain(|gone| gone.strong_count() > 0);
         pages.listeners.push(Arc::downgrade(&queue));
         queue
     }

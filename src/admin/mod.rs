@@ -23,7 +23,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,8 +148,8 @@ struct Shared {
     book: book::Book,
     /// Who exports a service waits for whoever exports it already.
     turns: turns::Turns<ServiceId>,
-    exported: Mutex<HashMap<ServiceId, Vec<Arc<export::State>>>>,
-    imported: Mutex<HashMap<EndpointId, Arc<import::State>>>,
+    exported: Mutex<BTreeMap<ServiceId, Vec<Arc<export::State>>>>,
+    imported: Mutex<BTreeMap<EndpointId, Arc<import::State>>>,
     /// Ends of endpoints that nobody waits for, until [`RemoteServiceAdmin::close`].
     endings: TaskTracker,
 }

@@ -3,7 +3,7 @@
 mod exports;
 mod imports;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -69,8 +69,9 @@ pub(super) struct Manager {
     /// What local listeners hear of own endpoints (rule T02).
     own: EndpointFeed,
     /// The services that are to be exported, as they were told of last.
-    wanted: HashMap<ServiceId, Wanted>,
-    exports: HashMap<ServiceId, Export>,
+    /// These maps are in order, because things are done in it.
+    wanted: BTreeMap<ServiceId, Wanted>,
+    exports: BTreeMap<ServiceId, Export>,
     /// Services that are being exported. What is told of them meanwhile is
     /// looked at when that is done.
     opening: HashSet<ServiceId>,
@@ -80,8 +81,8 @@ pub(super) struct Manager {
     /// Counts the changes of the admin's providers.
     generation: u64,
     /// Who says what of an endpoint, by the discovery's number (rule E07).
-    known: HashMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
-    imports: HashMap<EndpointId, ImportRegistration>,
+    known: BTreeMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
+    imports: BTreeMap<EndpointId, ImportRegistration>,
     demands: Demands,
     /// How many announcements were begun.
     announcements: u64,
@@ -107,13 +108,13 @@ impl Manager {
             rules,
             status,
             own,
-            wanted: HashMap::new(),
-            exports: HashMap::new(),
+            wanted: BTreeMap::new(),
+            exports: BTreeMap::new(),
             opening: HashSet::new(),
             retries: BTreeSet::new(),
             generation: 0,
-            known: HashMap::new(),
-            imports: HashMap::new(),
+            known: BTreeMap::new(),
+            imports: BTreeMap::new(),
             announcements: 0,
             beside: FuturesUnordered::new(),
             asking: FuturesUnordered::new(),
@@ -211,10 +212,10 @@ impl Manager {
 
     pub(super) async fn close(mut self) {
         self.asking.clear();
-        for (_, registration) in self.imports.drain() {
+        for (_, registration) in std::mem::take(&mut self.imports) {
             registration.close();
         }
-        for (_, export) in self.exports.drain() {
+        for (_, export) in std::mem::take(&mut self.exports) {
             for (_, registration) in export.open {
                 self.beside.push(Box::pin(async move {
                     registration.close().await;

@@ -111,6 +111,8 @@ async fn an_endpoint_whose_url_is_broken_is_told_and_not_imported() {
     let etcd = etcd().await;
     let healthy = Healthy::start(&etcd).await;
     let mut events = healthy.guest.admin().events();
+    let there = soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(there.kind, AdminEventKind::ImportRegistration);
     for (id, url) in [
         ("e-1", "localhost:8080"),
         ("e-2", "ftp://localhost/xml-rpc"),

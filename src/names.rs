@@ -47,6 +47,12 @@ pub mod osgi {
     pub const ENDPOINT_SERVICE_ID: &str = "endpoint.service.id";
     /// The framework that an endpoint lives in.
     pub const ENDPOINT_FRAMEWORK_UUID: &str = "endpoint.framework.uuid";
+    /// Stands for [`ENDPOINT_FRAMEWORK_UUID`] in OSGi's examples of scopes; no
+    /// endpoint has it.
+    pub const SERVICE_REMOTE_FRAMEWORK_UUID: &str = "service.remote.framework.uuid";
+    /// The identity of a framework, as a property of the framework itself; no
+    /// endpoint has it.
+    pub const OSGI_FRAMEWORK_UUID: &str = "org.osgi.framework.uuid";
     /// Begins the names of properties that give a package's version.
     pub const ENDPOINT_PACKAGE_VERSION_PREFIX: &str = "endpoint.package.version.";
     /// The config types that a distribution provider supports.

@@ -229,6 +229,33 @@ async fn a_sample_that_runs_the_registry_is_joined_by_its_address() {
 }
 
 #[tokio::test]
+async fn a_policy_of_ones_own_exports_one_team_and_imports_from_one_framework() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let sample = Sample::start("custom_topology", &etcd.endpoint(), &[]);
+    for line in [
+        "connected ",
+        "red kept",
+        "blue exported",
+        "connected ",
+        "connected ",
+        "heard of an endpoint",
+        "heard of an endpoint",
+        "imported what blue approved",
+        "Rust.sayHello called by: ConsumerSync",
+        "answer sync: ",
+        "Rust.sayHelloAsync called by: ConsumerAsync",
+        "answer async: ",
+        "Rust.sayHelloPromise called by: ConsumerPromise",
+        "answer promise: ",
+    ] {
+        sample.says(line).await;
+    }
+    let (status, errors) = sample.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_etcd_that_is_not_there_is_told_in_words_and_by_the_exit_code() {
     let dead = ReservedPort::any();
     let address = format!("127.0.0.1:{}", dead.number);

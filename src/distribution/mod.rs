@@ -56,6 +56,14 @@ pub enum DistributionError {
         /// Who can reach it, and what to do.
         problem: String,
     },
+    /// The endpoint does not answer.
+    #[error("{address} does not answer yet: {problem}")]
+    NotReady {
+        /// What was asked.
+        address: String,
+        /// What came instead of an answer.
+        problem: String,
+    },
     /// The provider is closed.
     #[error("the distribution provider is closed")]
     Closed,
@@ -193,6 +201,17 @@ pub trait ExportedEndpoint: Send + Sync {
     /// there already (rules X13, V06). Called once.
     fn watch(&self, troubles: Troubles) {
         drop(troubles);
+    }
+
+    /// Whether the endpoint answers calls. It is announced once it does, and
+    /// asked again in a while if it does not. The default is that an endpoint
+    /// that was made answers.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer yet.
+    fn ready(&self) -> BoxFuture<'static, Result<(), DistributionError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Cuts callers off at once, and frees what the endpoint alone used by

@@ -11,6 +11,7 @@ use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
 use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
+use crate::discovery::{EndpointListeners, Subscriber as _};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
@@ -21,7 +22,7 @@ use crate::names::FrameworkId;
 use crate::network::Network;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
-use crate::topology::{Discovery, Policy, TopologyManager};
+use crate::topology::{Discovery, Policy, TopologyManager, TopologyPolicy};
 
 type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
 
@@ -48,7 +49,7 @@ pub struct FrameworkBuilder {
     network: Option<Arc<dyn Network>>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
-    policy: Policy,
+    policy: Arc<dyn TopologyPolicy>,
     connect_timeout: Option<Duration>,
     connected: Option<Callback>,
 }
@@ -69,7 +70,7 @@ impl FrameworkBuilder {
             network: None,
             framework_id: None,
             providers: Vec::new(),
-            policy: Policy::default(),
+            policy: Arc::new(Policy::default()),
             connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
             connected: None,
         }
@@ -192,9 +193,10 @@ impl FrameworkBuilder {
         self
     }
 
-    /// Which services are exported and which endpoints imported.
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+    /// Which services are exported, and which endpoints announced and imported:
+    /// filters ([`Policy`]), or a policy of one's own.
+    pub fn policy(mut self, policy: impl TopologyPolicy) -> Self {
+        self.policy = Arc::new(policy);
         self
     }
 
@@ -315,14 +317,24 @@ impl FrameworkBuilder {
             }
         };
         let discoveries = etcd.iter().map(|d| Arc::clone(d) as Arc<dyn Discovery>);
-        let topology =
-            TopologyManager::start(admin.clone(), &registry, discoveries.collect(), self.policy);
+        let topology = TopologyManager::start_with(
+            admin.clone(),
+            &registry,
+            discoveries.collect(),
+            self.policy,
+        );
+        let listeners = EndpointListeners::new();
+        listeners.add_source(topology.announced());
+        if let Some(etcd) = &etcd {
+            listeners.add_source(etcd.endpoints());
+        }
         let mut framework = Framework {
             id,
             registry,
             admin,
             exports: topology.exports().clone(),
             topology,
+            listeners,
             etcd,
             connecting: None,
             #[cfg(feature = "embedded")]

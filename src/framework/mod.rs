@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
+use crate::discovery::EndpointListeners;
 use crate::discovery::etcd::{ConfigError, EtcdDiscovery, Health, HealthUpdates};
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
@@ -27,6 +28,9 @@ pub use export::Export;
 
 /// How long [`FrameworkBuilder::start`] waits for etcd unless told otherwise.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long endpoint listeners may take at the end to hear that all is gone.
+const LISTENERS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A failure to start, use or end a framework.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,7 @@ pub struct Framework {
     admin: RemoteServiceAdmin,
     exports: ExportFeed,
     topology: TopologyManager,
+    listeners: EndpointListeners,
     etcd: Option<Arc<EtcdDiscovery>>,
     connecting: Option<AbortOnDropHandle<()>>,
     // The last one, so that those that use it end before it does.
@@ -171,6 +176,15 @@ impl Framework {
     /// How discovery stands, as it changes; `None` without discovery.
     pub fn health_updates(&self) -> Option<HealthUpdates> {
         self.etcd().map(EtcdDiscovery::health_updates)
+    }
+
+    /// Where to listen to endpoints: to others' as discovery tells of them,
+    /// and to one's own that are announced.
+    ///
+    /// What is of interest is up to the listener's scope:
+    /// [`Scope::remote`](crate::discovery::Scope::remote) are others'.
+    pub fn endpoints(&self) -> &EndpointListeners {
+        &self.listeners
     }
 
     /// How the exports stand, by `service.id`.
@@ -275,6 +289,7 @@ impl Framework {
             Err(error) => Err(error),
         };
         self.admin.close().await;
+        self.listeners.close(LISTENERS_PATIENCE).await;
         #[cfg(feature = "embedded")]
         if let Some(embedded) = self.embedded.take() {
             embedded.shutdown().await;

@@ -13,11 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::exports::{Export, Wanted};
-use super::{Discovery, ExportFeed, Policy};
+use super::demand::Demands;
+use super::policy::Import;
+use super::rules::Rules;
+use super::{Discovery, ExportFeed};
 use crate::admin::{
-    ExportError, ExportRegistration, ImportRegistration, PackageVersions, RemoteServiceAdmin,
+    AdminError, ExportError, ExportRegistration, ImportRegistration, PackageVersions,
+    RemoteServiceAdmin,
 };
-use crate::discovery::DiscoveryError;
+use crate::discovery::{DiscoveryError, EndpointFeed};
 use crate::endpoint::EndpointDescription;
 use crate::names::EndpointId;
 use crate::properties::Properties;
@@ -30,9 +34,17 @@ enum Done {
         service: ServiceReference,
         /// What it was to be exported with.
         properties: Arc<Properties>,
+        /// These under those that the policy gave.
+        overlaid: Properties,
         /// Of the providers, when that began.
         generation: u64,
         result: Result<Vec<ExportRegistration>, ExportError>,
+    },
+    /// An endpoint was asked whether it answers.
+    Asked {
+        service: ServiceId,
+        endpoint: EndpointId,
+        result: Result<(), AdminError>,
     },
     /// An announcement is out, or failed.
     Announced {
@@ -51,9 +63,11 @@ enum Done {
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
     discoveries: Vec<Arc<dyn Discovery>>,
-    policy: Arc<Policy>,
+    rules: Rules,
     versions: Arc<PackageVersions>,
     status: ExportFeed,
+    /// What local listeners hear of own endpoints (rule T02).
+    own: EndpointFeed,
     /// The services that are to be exported, as they were told of last.
     /// These maps are in order, because things are done in it.
     wanted: BTreeMap<ServiceId, Wanted>,
@@ -69,24 +83,31 @@ pub(super) struct Manager {
     /// Who says what of an endpoint, by the discovery's number (rule E07).
     known: BTreeMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
     imports: BTreeMap<EndpointId, ImportRegistration>,
+    demands: Demands,
     /// How many announcements were begun.
     announcements: u64,
     beside: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Endpoints that are asked whether they answer. Nobody waits for them at
+    /// the end.
+    asking: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
 impl Manager {
     pub(super) fn new(
         admin: RemoteServiceAdmin,
         discoveries: Vec<Arc<dyn Discovery>>,
-        policy: Policy,
+        rules: Rules,
         status: ExportFeed,
+        own: EndpointFeed,
     ) -> Self {
         Self {
             admin,
             discoveries,
-            versions: Arc::new(policy.versions.clone()),
-            policy: Arc::new(policy),
+            versions: Arc::new(rules.versions()),
+            demands: Demands::new(rules.linger()),
+            rules,
             status,
+            own,
             wanted: BTreeMap::new(),
             exports: BTreeMap::new(),
             opening: HashSet::new(),
@@ -96,6 +117,7 @@ impl Manager {
             imports: BTreeMap::new(),
             announcements: 0,
             beside: FuturesUnordered::new(),
+            asking: FuturesUnordered::new(),
         }
     }
 
@@ -107,19 +129,24 @@ impl Manager {
         registry: &Registry,
         stop: CancellationToken,
     ) -> impl Future<Output = Self> + Send + 'static {
-        let exporting = Arc::clone(&self.policy);
-        let mut services = registry.listen_where(move |p| exporting.exports(p));
+        let exporting = self.rules.clone();
+        let mut services = registry.listen_where(move |p| exporting.export(p).is_some());
+        let mut demands = registry.demands().listen(|_| true);
         let mut providers = self.admin.provider_changes();
         let mut endpoints = SelectAll::new();
         for (source, discovery) in self.discoveries.iter().enumerate() {
-            let (policy, own) = (Arc::clone(&self.policy), self.admin.framework().clone());
-            let scope = move |d: &Arc<EndpointDescription>| policy.imports(d, &own);
+            let rules = self.rules.clone();
+            let scope = move |d: &Arc<EndpointDescription>| rules.import(d) != Import::Never;
             let listener = discovery.endpoints().listen(scope);
-            endpoints.push(listener.map(move |change| (source, change)));
+            let changes = listener.map(move |change| (source, Some(change)));
+            // A source that stops takes all that it said along (rule E08).
+            let stopped = futures::stream::once(std::future::ready((source, None)));
+            endpoints.push(changes.chain(stopped));
         }
         async move {
             loop {
                 let retry = self.retries.first().map(|(due, _)| *due);
+                let idle = self.demands.next_due();
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return self,
@@ -127,8 +154,14 @@ impl Manager {
                     // The admin is ours, so that this cannot end before we do.
                     Ok(()) = providers.changed() => self.providers_changed(),
                     Some(event) = services.next() => self.service(event),
-                    Some((source, change)) = endpoints.next() => self.endpoint(source, change),
+                    Some(done) = self.asking.next() => self.done(done),
+                    Some(change) = demands.next() => self.demand(&change),
+                    Some((source, change)) = endpoints.next() => match change {
+                        Some(change) => self.endpoint(source, change),
+                        None => self.source_stopped(source),
+                    },
                     () = at(retry) => self.retry(),
+                    () = at(idle) => self.idle(),
                 }
             }
         }
@@ -139,9 +172,15 @@ impl Manager {
             Done::Exported {
                 service,
                 properties,
+                overlaid,
                 generation,
                 result,
-            } => self.exported(&service, properties, generation, result),
+            } => self.exported(&service, (properties, overlaid), generation, result),
+            Done::Asked {
+                service,
+                endpoint,
+                result,
+            } => self.asked(service, endpoint, result),
             Done::Announced {
                 service,
                 endpoint,
@@ -172,6 +211,7 @@ impl Manager {
     }
 
     pub(super) async fn close(mut self) {
+        self.asking.clear();
         for (_, registration) in std::mem::take(&mut self.imports) {
             registration.close();
         }
@@ -198,6 +238,7 @@ impl Manager {
                     debug!(%endpoint, %error, "withdrawn by the end of the session");
                 }
                 Done::Exported { .. }
+                | Done::Asked { .. }
                 | Done::Announced { .. }
                 | Done::Withdrawn(..)
                 | Done::Closed(_) => {}

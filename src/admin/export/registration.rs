@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use futures::future::BoxFuture;
+
 use super::super::book::Endpoint as _;
 use super::super::{AdminError, ExportReference, RemoteServiceAdmin, Shared};
 use super::{Export, State};
@@ -55,6 +57,23 @@ impl ExportRegistration {
     pub(crate) fn shares(&self) -> usize {
         let endpoint = self.slot.endpoint();
         endpoint.map_or(0, |state| state.numbers().lock().len())
+    }
+
+    /// Whether the endpoint answers calls, as its provider finds out by
+    /// trying. What is closed or invalid does not.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer yet, and why.
+    pub fn ready(&self) -> BoxFuture<'static, Result<(), AdminError>> {
+        let asked = self.slot.endpoint().and_then(|state| {
+            let inner = state.inner.lock();
+            inner.endpoint.as_ref().map(|endpoint| endpoint.ready())
+        });
+        match asked {
+            None => Box::pin(std::future::ready(Err(AdminError::Closed))),
+            Some(answer) => Box::pin(async move { Ok(answer.await?) }),
+        }
     }
 
     /// Why the registration is invalid, if it is (rule L02). Closing does not

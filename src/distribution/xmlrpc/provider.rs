@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use super::address::{self, LocalAddress, Reason};
+use super::probe;
 use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvoker};
 use crate::ambient::Chance;
 use crate::distribution::{
@@ -79,6 +80,8 @@ struct Running {
     door: Door,
     /// What keeps others from reaching it, if something does.
     reach: Option<DistributionError>,
+    /// Set once the server was asked whether it answers, and did.
+    answers: Arc<OnceLock<()>>,
 }
 
 impl XmlRpcProvider {
@@ -134,6 +137,7 @@ impl Exports {
             url,
             door,
             reach,
+            answers: Arc::default(),
         });
         state.running = Arc::downgrade(&running);
         Ok(running)
@@ -271,6 +275,7 @@ impl Provider for XmlRpcProvider {
             properties.set(ecf::RSVC_ID, i64::try_from(id).unwrap_or(i64::MAX));
             let endpoint = Endpoint {
                 exports: Arc::clone(&self.exports),
+                client: self.client.clone(),
                 registration,
                 running,
             };
@@ -350,6 +355,7 @@ fn timeout(endpoint: &EndpointDescription) -> (Option<Duration>, Option<Distribu
 /// One exported service.
 struct Endpoint {
     exports: Arc<Exports>,
+    client: Client,
     registration: Registration,
     running: Arc<Running>,
 }
@@ -361,11 +367,29 @@ impl ExportedEndpoint for Endpoint {
         }
     }
 
+    /// A service is there as soon as it was added: what has to be asked is the
+    /// server, and once.
+    fn ready(&self) -> BoxFuture<'static, Result<(), DistributionError>> {
+        if self.running.answers.get().is_some() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let server = &self.running.server;
+        let url = probe::url(server.local_addr(), server.path());
+        // Not the server itself: this may outlive it.
+        let (client, answers) = (self.client.clone(), Arc::clone(&self.running.answers));
+        Box::pin(async move {
+            probe::ask(&client, &url).await?;
+            answers.get_or_init(|| ());
+            Ok(())
+        })
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         let Self {
             exports,
             registration,
             running,
+            ..
         } = *self;
         // At once, not when somebody polls: calls under way end now.
         drop(registration);

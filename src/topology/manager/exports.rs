@@ -4,9 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::super::gate::{self, Gates};
 use super::super::plan::{self, Step};
 use super::super::{ExportStatus, TopologyError};
 use super::{Done, Manager};
@@ -32,11 +35,15 @@ const BACKOFF: Backoff = Backoff::new(
 pub(super) struct Wanted {
     reference: ServiceReference,
     properties: Arc<Properties>,
+    /// The properties under those that the policy gives.
+    overlaid: Properties,
 }
 
 /// A service as it is exported.
 pub(super) struct Export {
     properties: Arc<Properties>,
+    overlaid: Properties,
+    gates: Gates,
     pub(super) open: Vec<(EndpointId, ExportRegistration)>,
     announced: HashSet<EndpointId>,
     /// The number of the latest announcement of each endpoint. News of an
@@ -52,9 +59,11 @@ pub(super) struct Export {
 }
 
 impl Export {
-    fn new(properties: Arc<Properties>) -> Self {
+    fn new(properties: Arc<Properties>, overlaid: Properties) -> Self {
         Self {
             properties,
+            overlaid,
+            gates: Gates::default(),
             open: Vec::new(),
             announced: HashSet::new(),
             announcing: HashMap::new(),
@@ -114,11 +123,17 @@ impl Manager {
         let id = event.reference.id();
         match event.kind {
             ServiceEventKind::Registered | ServiceEventKind::Modified => {
-                let wanted = Wanted {
-                    reference: event.reference,
-                    properties: event.properties,
-                };
-                self.wanted.insert(id, wanted);
+                match self.rules.export(&event.properties) {
+                    Some(overlay) => {
+                        let wanted = Wanted {
+                            reference: event.reference,
+                            overlaid: overlaid(&event.properties, &overlay),
+                            properties: event.properties,
+                        };
+                        self.wanted.insert(id, wanted);
+                    }
+                    None => drop(self.wanted.remove(&id)),
+                }
             }
             ServiceEventKind::ModifiedEndMatch | ServiceEventKind::Unregistering => {
                 self.wanted.remove(&id);
@@ -131,10 +146,10 @@ impl Manager {
         if self.opening.contains(&id) {
             return;
         }
-        let wanted = self.wanted.get(&id).map(|wanted| &*wanted.properties);
-        let actual = self.exports.get(&id).map(|export| &*export.properties);
+        let wanted = self.wanted.get(&id).map(|wanted| &wanted.overlaid);
+        let actual = self.exports.get(&id).map(|export| &export.overlaid);
         match plan::export(wanted, actual) {
-            Step::Keep => {}
+            Step::Keep => self.keep(id),
             Step::Close => self.unexport(id),
             Step::Update => self.update(id),
             Step::Open => self.open(id),
@@ -160,15 +175,18 @@ impl Manager {
             .flatten()
             .filter_map(|(_, registration)| registration.config_type())
             .collect();
-        let supported = self.admin.config_types();
-        let overlay = self.policy.overlay(&wanted.properties, &supported);
+        // Asked for anew: providers may have come or gone.
+        let overlay = self.rules.export(&wanted.properties);
+        let overlay = overlay.unwrap_or_default();
         let (admin, generation) = (self.admin.clone(), self.generation);
         let (service, properties) = (wanted.reference.clone(), Arc::clone(&wanted.properties));
+        let overlaid = wanted.overlaid.clone();
         self.beside.push(Box::pin(async move {
             let result = admin.export_besides(&service, &overlay, &have).await;
             Done::Exported {
                 service,
                 properties,
+                overlaid,
                 generation,
                 result,
             }
@@ -178,7 +196,7 @@ impl Manager {
     pub(super) fn exported(
         &mut self,
         service: &ServiceReference,
-        properties: Arc<Properties>,
+        (properties, overlaid): (Arc<Properties>, Properties),
         generation: u64,
         result: Result<Vec<ExportRegistration>, ExportError>,
     ) {
@@ -199,7 +217,7 @@ impl Manager {
         let export = self
             .exports
             .entry(id)
-            .or_insert_with(|| Export::new(properties));
+            .or_insert_with(|| Export::new(properties, overlaid));
         export.retry = None;
         if export.take(result) {
             let delay = export.backoff.next_delay(&mut Chance);
@@ -234,18 +252,31 @@ impl Manager {
         }
     }
 
+    /// The service's properties are others, and the export's are not.
+    fn keep(&mut self, id: ServiceId) {
+        let (Some(wanted), Some(export)) = (self.wanted.get(&id), self.exports.get_mut(&id)) else {
+            return;
+        };
+        if !Arc::ptr_eq(&export.properties, &wanted.properties) {
+            export.properties = Arc::clone(&wanted.properties);
+            self.report(id);
+        }
+    }
+
     fn update(&mut self, id: ServiceId) {
         let (Some(wanted), Some(export)) = (self.wanted.get(&id), self.exports.get_mut(&id)) else {
             return;
         };
         export.properties = Arc::clone(&wanted.properties);
+        export.overlaid = wanted.overlaid.clone();
+        let overlay = self.rules.export(&wanted.properties);
         // What was wrong with the old properties is not with the new ones.
         export.failure = None;
         export.unannounced = None;
         export.announced.clear();
         export.announcing.clear();
         for (_, registration) in &export.open {
-            if let Err(error) = registration.update(None) {
+            if let Err(error) = registration.update(overlay.as_ref()) {
                 error!(service.id = id, %error, "the export keeps its old properties");
                 export.failure = Some(TopologyError::Endpoint(Arc::new(error)));
             }
@@ -266,6 +297,7 @@ impl Manager {
         };
         self.announcements += 1;
         let number = self.announcements;
+        let mut withdrawn = Vec::new();
         for (endpoint, registration) in &export.open {
             let Some(description) = registration.description() else {
                 continue;
@@ -273,7 +305,26 @@ impl Manager {
             if export.announcing.contains_key(endpoint) {
                 continue;
             }
+            if !export.gates.is_open(endpoint) {
+                if !export.gates.is_shut(endpoint) {
+                    match ask(id, endpoint, registration, None) {
+                        Ok(()) => export.gates.open(endpoint.clone()),
+                        Err(answer) => {
+                            export.gates.shut(endpoint.clone());
+                            self.asking.push(answer);
+                            continue;
+                        }
+                    }
+                } else {
+                    continue;
+                }
+            }
+            if !self.rules.advertise(&description) {
+                withdrawn.push(endpoint.clone());
+                continue;
+            }
             export.announcing.insert(endpoint.clone(), number);
+            self.own.set(endpoint.clone(), Arc::clone(&description));
             for discovery in &self.discoveries {
                 match discovery.advertise(&description) {
                     Ok(receipt) => {
@@ -294,7 +345,44 @@ impl Manager {
                 }
             }
         }
+        for endpoint in withdrawn {
+            self.withdraw(&endpoint);
+        }
         self.report(id);
+    }
+
+    /// An endpoint answered, or did not: then it is asked again later.
+    pub(super) fn asked(
+        &mut self,
+        id: ServiceId,
+        endpoint: EndpointId,
+        result: Result<(), AdminError>,
+    ) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        let open = export.open.iter().find(|(open, _)| *open == endpoint);
+        let Some((_, registration)) = open else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                debug!(%endpoint, "the endpoint answers");
+                export.gates.open(endpoint);
+                self.announce(id);
+            }
+            Err(error) => {
+                warn!(%endpoint, %error, "the endpoint is not announced yet");
+                let Some(delay) = export.gates.failed(&endpoint, Arc::new(error)) else {
+                    return;
+                };
+                match ask(id, &endpoint, registration, Some(delay)) {
+                    Ok(()) => debug!(%endpoint, "the endpoint answered without being asked"),
+                    Err(answer) => self.asking.push(answer),
+                }
+                self.report(id);
+            }
+        }
     }
 
     pub(super) fn announced(
@@ -332,7 +420,9 @@ impl Manager {
         for (endpoint, registration) in &export.open {
             // Another topology manager may announce it too (rule T03).
             if registration.shares() > 1 {
-                shared.push(endpoint.clone());
+                if self.own.remove(endpoint).is_some() {
+                    shared.push(endpoint.clone());
+                }
             } else {
                 // Withdrawn first, so that as few callers as can be meet a
                 // closed door.
@@ -347,7 +437,14 @@ impl Manager {
         }));
     }
 
+    /// Takes an announcement back, if there is one.
     fn withdraw(&self, endpoint: &EndpointId) {
+        if self.own.remove(endpoint).is_some() {
+            self.take_back(endpoint);
+        }
+    }
+
+    fn take_back(&self, endpoint: &EndpointId) {
         for discovery in &self.discoveries {
             let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
             self.beside.push(Box::pin(
@@ -365,7 +462,7 @@ impl Manager {
         let open = self.admin.exported();
         for endpoint in shared {
             if !open.iter().any(|description| *description.id() == endpoint) {
-                self.withdraw(&endpoint);
+                self.take_back(&endpoint);
             }
         }
     }
@@ -380,6 +477,7 @@ impl Manager {
                     ended.push(endpoint.clone());
                     export.announced.remove(endpoint);
                     export.announcing.remove(endpoint);
+                    export.gates.forget(endpoint);
                 }
                 open
             });
@@ -399,18 +497,67 @@ impl Manager {
             .filter_map(|(_, registration)| registration.description());
         let endpoints: Vec<_> = descriptions.collect();
         let announced = |endpoint: &&Arc<EndpointDescription>| {
-            self.discoveries.is_empty() || export.announced.contains(endpoint.id())
+            let announcing = export.announcing.contains_key(endpoint.id());
+            let announced = self.discoveries.is_empty() || export.announced.contains(endpoint.id());
+            announced && announcing
         };
-        let unannounced = endpoints.len() - endpoints.iter().filter(announced).count();
+        let waits = |endpoint: &&Arc<EndpointDescription>| {
+            !announced(endpoint) && self.rules.advertise(endpoint)
+        };
+        let unannounced = endpoints.iter().filter(waits).count();
         let error = export.failure.as_ref().or(export.unannounced.as_ref());
         let status = ExportStatus {
             properties: Arc::clone(&export.properties),
             endpoints,
             unannounced,
+            unready: export.gates.unready(),
             error: error.cloned(),
         };
         self.status.set(id, Arc::new(status));
     }
+}
+
+/// The properties that an export with this overlay has.
+fn overlaid(service: &Properties, overlay: &Properties) -> Properties {
+    let mut properties = service.clone();
+    properties.overlay(overlay);
+    properties
+}
+
+/// Asks an endpoint whether it answers, after a while if one is given. Fine if
+/// it does so at once; else its answer is yet to come.
+fn ask(
+    service: ServiceId,
+    endpoint: &EndpointId,
+    registration: &ExportRegistration,
+    after: Option<Duration>,
+) -> Result<(), BoxFuture<'static, Done>> {
+    let mut answer = registration.ready();
+    // Most answer at once, and are announced without a detour.
+    let first = match after {
+        None => (&mut answer).now_or_never(),
+        Some(_) => None,
+    };
+    if matches!(first, Some(Ok(()))) {
+        return Ok(());
+    }
+    let endpoint = endpoint.clone();
+    Err(Box::pin(async move {
+        if let Some(delay) = after {
+            tokio::time::sleep(delay).await;
+        }
+        let result = match first {
+            Some(result) => result,
+            None => tokio::time::timeout(gate::PATIENCE, answer)
+                .await
+                .unwrap_or_else(|_| Err(gate::too_slow(&endpoint))),
+        };
+        Done::Asked {
+            service,
+            endpoint,
+            result,
+        }
+    }))
 }
 
 pub(super) fn withdrawn(endpoint: &EndpointId, result: Result<(), DiscoveryError>) {

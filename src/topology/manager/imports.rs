@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::plan::{self, Step};
+use super::super::policy::Import;
 use super::Manager;
 use crate::admin::ImportRegistration;
 use crate::endpoint::EndpointDescription;
 use crate::feed::Change;
 use crate::names::EndpointId;
+use crate::services::{Demand, DemandId};
 
 type EndpointChange = Change<EndpointId, Arc<EndpointDescription>>;
 
@@ -35,12 +38,11 @@ impl Manager {
     }
 
     pub(super) fn reconcile_import(&mut self, id: EndpointId) {
-        let said = self.known.get(&id).and_then(|said| said.values().next());
-        let wanted = said.cloned();
         let actual = self
             .imports
             .get(&id)
             .and_then(ImportRegistration::description);
+        let wanted = self.wanted_import(&id, actual.is_some());
         match (plan::import(wanted.as_deref(), actual.as_deref()), wanted) {
             (Step::Keep, _) => {}
             (Step::Close, _) | (_, None) => self.unimport(&id),
@@ -59,6 +61,59 @@ impl Manager {
                     self.import(id, &wanted);
                 }
             }
+        }
+    }
+
+    /// The endpoint as it is to be imported, if it is: the first source that
+    /// knows it counts.
+    fn wanted_import(
+        &mut self,
+        id: &EndpointId,
+        imported: bool,
+    ) -> Option<Arc<EndpointDescription>> {
+        let said = self.known.get(id).and_then(|said| said.values().next());
+        let import = said.map_or(Import::Never, |said| self.rules.import(said));
+        let wanted = match import {
+            Import::OnDemand => {
+                let said = said?;
+                let now = Instant::now();
+                return self
+                    .demands
+                    .wants(said, imported, now)
+                    .then(|| Arc::clone(said));
+            }
+            Import::Always => said.cloned(),
+            Import::Never => None,
+        };
+        self.demands.forget(id);
+        wanted
+    }
+
+    /// Follows what is waited for (rule T07).
+    pub(super) fn demand(&mut self, change: &Change<DemandId, Arc<Demand>>) {
+        for id in self.demands.change(change) {
+            self.reconcile_import(id);
+        }
+    }
+
+    /// Ends imports that nobody has wanted for long enough.
+    pub(super) fn idle(&mut self) {
+        for id in self.demands.due(Instant::now()) {
+            self.reconcile_import(id);
+        }
+    }
+
+    /// Takes back all that a discovery said (rule E08).
+    pub(super) fn source_stopped(&mut self, source: usize) {
+        let mut concerned = Vec::new();
+        self.known.retain(|id, said| {
+            if said.remove(&source).is_some() {
+                concerned.push(id.clone());
+            }
+            !said.is_empty()
+        });
+        for id in concerned {
+            self.reconcile_import(id);
         }
     }
 

@@ -20,7 +20,7 @@ const ORDER: [&[&str]; 7] = [
     &["names", "properties", "filter", "feed", "meters"],
     &["endpoint", "interface", "keyspace"],
     &["services", "discovery", "distribution", "catalog"],
-    &["admin"],
+    &["admin", "calls"],
     &["topology"],
     &["framework"],
     &["cli"],

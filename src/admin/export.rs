@@ -391,6 +391,13 @@ impl RemoteServiceAdmin {
         overlay.set(osgi::REMOTE_CONFIGS_SUPPORTED, Value::array_of(supported));
         let supported = state.provider.intents().iter().copied();
         overlay.set(osgi::REMOTE_INTENTS_SUPPORTED, Value::array_of(supported));
+        // Rule D09: what the traits say, unless the service's properties do.
+        let interfaces: Vec<&str> = state.interfaces.iter().map(String::as_str).collect();
+        for (name, version) in state.service.package_versions(&interfaces).iter() {
+            if !properties.contains(name) {
+                overlay.set(name, version.clone());
+            }
+        }
         let intents = required_intents(properties);
         if !intents.is_empty() {
             overlay.set(osgi::SERVICE_INTENTS, Value::from(intents));

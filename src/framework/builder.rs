@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
+use crate::calls::{InterceptedProvider, Interceptor};
 use crate::discovery::etcd::{ConfigError, Environment, EtcdConfig, EtcdDiscovery};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
@@ -40,6 +41,8 @@ pub struct FrameworkBuilder {
     xmlrpc_config: Option<XmlRpcConfig>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
+    client_interceptors: Vec<Arc<dyn Interceptor>>,
+    server_interceptors: Vec<Arc<dyn Interceptor>>,
     policy: Policy,
     connect_timeout: Option<Duration>,
     connected: Option<Callback>,
@@ -58,6 +61,8 @@ impl FrameworkBuilder {
             xmlrpc_config: None,
             framework_id: None,
             providers: Vec::new(),
+            client_interceptors: Vec::new(),
+            server_interceptors: Vec::new(),
             policy: Policy::default(),
             connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
             connected: None,
@@ -145,6 +150,20 @@ impl FrameworkBuilder {
         self
     }
 
+    /// One more interceptor for the calls to imported services. The first one
+    /// that is added sees a call first.
+    pub fn client_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.client_interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// One more interceptor for remote calls to exported services. The first
+    /// one that is added sees a call first.
+    pub fn server_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.server_interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Which services are exported and which endpoints imported.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -208,8 +227,14 @@ impl FrameworkBuilder {
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
         let admin = RemoteServiceAdmin::new(id.clone(), registry.clone());
+        let client = std::mem::take(&mut self.client_interceptors).into();
+        let server = std::mem::take(&mut self.server_interceptors).into();
+        let add_provider = |provider: Arc<dyn Provider>| {
+            let (client, server) = (Arc::clone(&client), Arc::clone(&server));
+            admin.add_provider(Arc::new(InterceptedProvider::new(provider, client, server)));
+        };
         for provider in std::mem::take(&mut self.providers) {
-            admin.add_provider(provider);
+            add_provider(provider);
         }
         #[cfg(feature = "xmlrpc")]
         {
@@ -220,7 +245,7 @@ impl FrameworkBuilder {
             if let Some(address) = &self.xmlrpc {
                 config = config.listen(address)?;
             }
-            admin.add_provider(Arc::new(XmlRpcProvider::new(config)));
+            add_provider(Arc::new(XmlRpcProvider::new(config)));
         }
         let etcd = match self.etcd_config()? {
             Some(config) => Some(Arc::new(EtcdDiscovery::start(config)?)),

@@ -13,9 +13,12 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
 use parking_lot::{Mutex, RwLock};
 
 pub use reference::{ServiceId, ServiceReference};
@@ -27,7 +30,7 @@ use crate::filter::Filter;
 use crate::interface::Interface;
 use crate::names::osgi;
 use crate::properties::{Properties, Value};
-use reference::{Entry, sort_best_first};
+use reference::{Entry, fits, sort_best_first};
 
 /// A failure of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -227,21 +230,20 @@ impl Registry {
 
     /// Tracks the services of a Rust interface that match the filter.
     pub fn track<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> Tracker<I> {
-        Tracker::new(self.listen(Some(I::NAME), filter))
+        Tracker::new(self.listen_for::<I>(filter))
+    }
+
+    /// Listens to the services that a [`Tracker`] of this Rust interface
+    /// tells of: also the version must fit (rule I07).
+    pub fn listen_for<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> ServiceListener {
+        let named = selects(Some(I::NAME), filter);
+        self.listen_where(move |properties| named(properties) && fits::<I>(properties))
     }
 
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
-        let interface = interface.map(str::to_owned);
-        self.listen_where(move |properties| {
-            let has = |name: &String| {
-                let names = properties.string_plus(osgi::OBJECT_CLASS);
-                names.contains(&name.as_str())
-            };
-            interface.as_ref().is_none_or(has)
-                && filter.as_ref().is_none_or(|f| f.matches(properties))
-        })
+        self.listen_where(selects(interface, filter))
     }
 
     /// Listens to services whose properties are picked by `select`: first
@@ -252,6 +254,20 @@ impl Registry {
     ) -> ServiceListener {
         let select = move |snapshot: &Snapshot| select(&snapshot.properties);
         ServiceListener(self.0.feed.listen(select))
+    }
+}
+
+fn selects(
+    interface: Option<&str>,
+    filter: Option<Filter>,
+) -> impl Fn(&Properties) -> bool + Send + Sync + 'static {
+    let interface = interface.map(str::to_owned);
+    move |properties| {
+        let has = |name: &String| {
+            let names = properties.string_plus(osgi::OBJECT_CLASS);
+            names.contains(&name.as_str())
+        };
+        interface.as_ref().is_none_or(has) && filter.as_ref().is_none_or(|f| f.matches(properties))
     }
 }
 
@@ -356,7 +372,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// A listener to service events. Dropping it stops them.
+/// A listener to service events: a stream that ends with the registry.
+/// Dropping it stops them.
 #[derive(Debug)]
 pub struct ServiceListener(Listener<ServiceId, Snapshot>);
 
@@ -375,6 +392,14 @@ impl ServiceListener {
     /// again, as far as it was told.
     pub fn told(&self) -> impl Iterator<Item = &ServiceReference> {
         self.0.told().map(|(_, snapshot)| &snapshot.reference)
+    }
+}
+
+impl Stream for ServiceListener {
+    type Item = ServiceEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServiceEvent>> {
+        self.0.poll_next_unpin(cx).map(|change| change.map(event))
     }
 }
 

@@ -5,8 +5,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::*;
+use crate::calls::BreakerState;
 use crate::filter::Filter;
-use crate::interface::{Call, CallError, CallOptions, Cause, Data, Fault, Invoker};
+use crate::interface::{Call, CallError, CallOptions, Cause, Data, Fault, Interface, Invoker};
 use crate::properties::Properties;
 use crate::services::{Registry, Service, ServiceRegistration};
 use crate::{props, remote_service};

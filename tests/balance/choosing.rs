@@ -1,6 +1,6 @@
 //! Which endpoint a call goes to, by what exporters say.
 
-use futures::StreamExt as _;
+use futures::StreamExt;
 use osgi_remote::services::ServiceEventKind;
 
 use crate::*;

@@ -64,6 +64,7 @@
 //! |---|---|
 //! | [`framework`] | how everything is wired and ended |
 //! | [`topology`] | what is to be exported and imported |
+//! | [`calls`] | what stands between a caller and a service: interceptors, choosing among many |
 //! | [`admin`] | how a service is exported and an endpoint imported (Remote Service Admin) |
 //! | [`distribution`] | how services are called: providers, XML-RPC |
 //! | [`discovery`] | how endpoints are announced and heard of: etcd |
@@ -80,6 +81,7 @@ extern crate self as osgi_remote;
 pub mod admin;
 #[doc(hidden)]
 pub mod ambient;
+pub mod calls;
 pub mod discovery;
 pub mod distribution;
 #[cfg(feature = "embedded")]

@@ -95,6 +95,12 @@ pub mod ecf {
     pub const ENDPOINT_ID_FILTER_IDS: &str = "ecf.endpoint.idfilter.ids";
     /// The filter with which the remote service is looked up.
     pub const ENDPOINT_RS_FILTER: &str = "ecf.endpoint.rsfilter";
+    /// Which of several endpoints is to be preferred; lower is, as in DNS SRV
+    /// records. On the wire it stands beside the properties.
+    pub const DISCOVERY_PRIORITY: &str = "ecf.endpoint.discovery.priority";
+    /// The share of an endpoint among those of one priority. On the wire it
+    /// stands beside the properties.
+    pub const DISCOVERY_WEIGHT: &str = "ecf.endpoint.discovery.weight";
     /// The interfaces for which an importer makes asynchronous proxies.
     pub const EXPORTED_ASYNC_INTERFACES: &str = "ecf.exported.async.interfaces";
 }

@@ -28,7 +28,7 @@ const ORDER: [&[&str]; 7] = [
     ],
     &["endpoint", "interface", "keyspace"],
     &["services", "discovery", "distribution", "catalog"],
-    &["admin"],
+    &["admin", "calls"],
     &["topology"],
     &["framework"],
     &["cli"],

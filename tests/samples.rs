@@ -256,6 +256,46 @@ async fn a_policy_of_ones_own_exports_one_team_and_imports_from_one_framework() 
 }
 
 #[tokio::test]
+async fn one_of_three_exporters_is_killed_and_no_call_of_the_balanced_consumer_fails() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let mut exporters = Vec::new();
+    for _ in 0..3 {
+        let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+        exporter.says("connected ").await;
+        exporter.says("exported ").await;
+        exporters.push(exporter);
+    }
+    let consumer = Sample::start("balanced_consumer", &etcd.endpoint(), &[]);
+    consumer.says("connected ").await;
+    let called = "Rust.sayHello called by: Balanced with message: ";
+    for exporter in &exporters {
+        exporter.says(called).await;
+    }
+    let victim = exporters.remove(0);
+    signal(victim.child.pid(), "KILL");
+    victim.end(SECONDS).await;
+    // Its turn comes many times more, for its lease has not run out.
+    for exporter in exporters.iter().cycle().take(20) {
+        exporter.says(called).await;
+    }
+    signal(consumer.child.pid(), "TERM");
+    let mut answers = 0;
+    let sum = loop {
+        let line = consumer.says("").await;
+        if !line.starts_with("answer ") {
+            break line;
+        }
+        answers += 1;
+    };
+    assert!(answers >= 20, "{answers}");
+    assert_eq!(sum, format!("{answers} calls answered, 0 failed"));
+    consumer.says("stopping").await;
+    consumer.says("stopped").await;
+    let (status, errors) = consumer.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
+}
+
+#[tokio::test]
 async fn an_etcd_that_is_not_there_is_told_in_words_and_by_the_exit_code() {
     let dead = ReservedPort::any();
     let address = format!("127.0.0.1:{}", dead.number);

@@ -397,6 +397,13 @@ impl RemoteServiceAdmin {
         overlay.set(osgi::REMOTE_CONFIGS_SUPPORTED, Value::array_of(supported));
         let supported = state.provider.intents().iter().copied();
         overlay.set(osgi::REMOTE_INTENTS_SUPPORTED, Value::array_of(supported));
+        // Rule D09: what the traits say, unless the service's properties do.
+        let interfaces: Vec<&str> = state.interfaces.iter().map(String::as_str).collect();
+        for (name, version) in state.service.package_versions(&interfaces).iter() {
+            if !properties.contains(name) {
+                overlay.set(name, version.clone());
+            }
+        }
         // Rule P10: the service's own, and what the provider adds.
         let mut intents = required_intents(properties);
         merge(&mut intents, own.string_plus(osgi::SERVICE_INTENTS));

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
+use crate::calls::{InterceptedProvider, Interceptor};
 use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
 use crate::discovery::{EndpointListeners, Subscriber as _};
 use crate::distribution::Provider;
@@ -49,6 +50,8 @@ pub struct FrameworkBuilder {
     network: Option<Arc<dyn Network>>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
+    client_interceptors: Vec<Arc<dyn Interceptor>>,
+    server_interceptors: Vec<Arc<dyn Interceptor>>,
     policy: Arc<dyn TopologyPolicy>,
     connect_timeout: Option<Duration>,
     connected: Option<Callback>,
@@ -70,6 +73,8 @@ impl FrameworkBuilder {
             network: None,
             framework_id: None,
             providers: Vec::new(),
+            client_interceptors: Vec::new(),
+            server_interceptors: Vec::new(),
             policy: Arc::new(Policy::default()),
             connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
             connected: None,
@@ -193,6 +198,20 @@ impl FrameworkBuilder {
         self
     }
 
+    /// One more interceptor for the calls to imported services. The first one
+    /// that is added sees a call first.
+    pub fn client_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.client_interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// One more interceptor for remote calls to exported services. The first
+    /// one that is added sees a call first.
+    pub fn server_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.server_interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Which services are exported, and which endpoints announced and imported:
     /// filters ([`Policy`]), or a policy of one's own.
     pub fn policy(mut self, policy: impl TopologyPolicy) -> Self {
@@ -292,8 +311,14 @@ impl FrameworkBuilder {
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
         let admin = RemoteServiceAdmin::new(id.clone(), registry.clone());
+        let client = std::mem::take(&mut self.client_interceptors).into();
+        let server = std::mem::take(&mut self.server_interceptors).into();
+        let add_provider = |provider: Arc<dyn Provider>| {
+            let (client, server) = (Arc::clone(&client), Arc::clone(&server));
+            admin.add_provider(Arc::new(InterceptedProvider::new(provider, client, server)));
+        };
         for provider in std::mem::take(&mut self.providers) {
-            admin.add_provider(provider);
+            add_provider(provider);
         }
         #[cfg(feature = "xmlrpc")]
         {
@@ -307,7 +332,7 @@ impl FrameworkBuilder {
             if let Some(network) = &self.network {
                 config.network = Arc::clone(network);
             }
-            admin.add_provider(Arc::new(XmlRpcProvider::new(config)));
+            add_provider(Arc::new(XmlRpcProvider::new(config)));
         }
         let etcd = match self.etcd_config()? {
             Some(config) => Some(Arc::new(EtcdDiscovery::start(config)?)),

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
+use crate::calls::{Balance, Balanced};
 use crate::discovery::EndpointListeners;
 use crate::discovery::etcd::{ConfigError, EtcdDiscovery, Health, HealthUpdates};
 use crate::filter::{Filter, FilterError};
@@ -20,7 +21,7 @@ use crate::interface::Interface;
 use crate::keyspace;
 use crate::names::{FrameworkId, SessionId, osgi};
 use crate::properties::{Properties, Value};
-use crate::services::{Registry, RegistryError, Service, Tracker};
+use crate::services::{Registry, RegistryError, Service, ServiceListener, Tracker};
 use crate::topology::{ExportFeed, TopologyManager};
 
 pub use builder::FrameworkBuilder;
@@ -259,6 +260,55 @@ impl Framework {
     /// If the filter does not parse.
     pub fn track<I: Interface + ?Sized>(&self, filter: &str) -> Result<Tracker<I>, FrameworkError> {
         Ok(self.registry.track(parse(filter)?))
+    }
+
+    /// The services that match the filter as they come, change and go,
+    /// whatever their interfaces; an empty filter for all. A stream, as
+    /// [`Framework::track`] is for one interface.
+    ///
+    /// # Errors
+    ///
+    /// If the filter does not parse.
+    pub fn changes(&self, filter: &str) -> Result<ServiceListener, FrameworkError> {
+        Ok(self.registry.listen(None, parse(filter)?))
+    }
+
+    /// One service over all that have a Rust interface and match the filter,
+    /// local or remote: each call goes to one of them, as `balance` says.
+    /// `(service.imported=*)` for remote ones only, an empty filter for any.
+    ///
+    /// It waits for none: a call that finds nobody fails with
+    /// [`CallError::NoEndpoint`](crate::interface::CallError::NoEndpoint), at
+    /// once or after [`Balance::wait`]. What it learns of the endpoints it
+    /// keeps to itself: make one, and share it.
+    ///
+    /// ```no_run
+    /// # use osgi_remote::{Framework, interface::CallError, remote_service};
+    /// use osgi_remote::calls::Balance;
+    ///
+    /// #[remote_service("org.example.Clock")]
+    /// pub trait Clock {
+    ///     #[remote(idempotent, timeout = "2s")]
+    ///     async fn now(&self) -> Result<i64, CallError>;
+    /// }
+    ///
+    /// # async fn example(framework: Framework) -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = framework.balanced::<dyn Clock>("(zone=utc)", Balance::round_robin())?;
+    /// println!("{}", clock.now().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the filter does not parse.
+    pub fn balanced<I: Interface + ?Sized>(
+        &self,
+        filter: &str,
+        balance: Balance,
+    ) -> Result<Arc<I>, FrameworkError> {
+        let balanced = Balanced::new::<I>(&self.registry, parse(filter)?, balance);
+        Ok(I::proxy(Arc::new(balanced)))
     }
 
     /// Ends the framework: announcements are taken back (all at once, by

@@ -14,10 +14,13 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
 use parking_lot::{Mutex, RwLock};
 
 pub use demand::{Demand, DemandFeed, DemandId};
@@ -31,7 +34,7 @@ use crate::interface::Interface;
 use crate::names::osgi;
 use crate::properties::{Properties, Value};
 use demand::Demanding;
-use reference::{Entry, sort_best_first};
+use reference::{Entry, fits, sort_best_first};
 
 /// A failure of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -265,7 +268,13 @@ impl Registry {
             id: self.0.last_demand.fetch_add(1, Ordering::Relaxed),
         };
         self.0.demands.set(demanding.id, demand);
-        Tracker::new(self.listen(Some(I::NAME), filter), demanding)
+        Tracker::new(self.listen_for::<I>(filter), demanding)
+    }
+
+    /// Listens to the services that a [`Tracker`] of this Rust interface
+    /// tells of: also the version must fit (rule I07).
+    pub fn listen_for<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> ServiceListener {
+        self.listen_by(Some(I::NAME), filter, fits::<I>)
     }
 
     /// Has `tied` told when the service goes; false if it is gone already.
@@ -286,15 +295,23 @@ impl Registry {
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
+        self.listen_by(interface, filter, |_| true)
+    }
+
+    fn listen_by(
+        &self,
+        interface: Option<&str>,
+        filter: Option<Filter>,
+        also: impl Fn(&Properties) -> bool + Send + Sync + 'static,
+    ) -> ServiceListener {
         // The feed asks by interface only about services that have it.
         let topics = interface.map_or(Topics::All, |name| {
             Topics::Of(BTreeSet::from([name.to_owned()]))
         });
         let select = move |snapshot: &Snapshot| {
             let filter = filter.as_ref();
-            filter
-                .is_none_or(|f| f.matches(&snapshot.properties))
-                .then_some(())
+            let properties = &snapshot.properties;
+            (filter.is_none_or(|f| f.matches(properties)) && also(properties)).then_some(())
         };
         ServiceListener(self.0.feed.listen_to(topics, select))
     }
@@ -417,7 +434,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// A listener to service events. Dropping it stops them.
+/// A listener to service events: a stream that ends with the registry.
+/// Dropping it stops them.
 #[derive(Debug)]
 pub struct ServiceListener(Listener<ServiceId, Snapshot>);
 
@@ -436,6 +454,14 @@ impl ServiceListener {
     /// again, as far as it was told.
     pub fn told(&self) -> impl Iterator<Item = &ServiceReference> {
         self.0.told().map(|(_, snapshot)| &snapshot.reference)
+    }
+}
+
+impl Stream for ServiceListener {
+    type Item = ServiceEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServiceEvent>> {
+        self.0.poll_next_unpin(cx).map(|change| change.map(event))
     }
 }
 

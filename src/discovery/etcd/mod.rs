@@ -13,6 +13,7 @@ mod guard;
 mod health;
 pub mod keys;
 mod memory;
+mod preference;
 mod staleness;
 mod view;
 
@@ -36,7 +37,7 @@ use view::View;
 
 use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber, endpoint_feed};
 use crate::endpoint::EndpointDescription;
-use crate::endpoint::service_info::{self, EncodeError, ServiceInfo};
+use crate::endpoint::service_info::{self, EncodeError};
 use crate::keyspace::{self, Session, SessionConfig, WatchConfig, Watcher};
 use crate::names::{EndpointId, SessionId};
 
@@ -237,7 +238,7 @@ impl EtcdDiscovery {
 impl Advertiser for EtcdDiscovery {
     fn advertise(&self, endpoint: &EndpointDescription) -> Result<Receipt, DiscoveryError> {
         let config = &self.config;
-        let info = ServiceInfo::new(endpoint.clone());
+        let info = preference::to_wire(endpoint)?;
         let value = service_info::encode(&info, &config.host_ip)?;
         let key = keys::endpoint(&config.top_key, &config.session_id, endpoint.id())
             .map_err(EncodeError::from)?;

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::guard::{Guard, Vanished};
 use super::keys::{self, Key};
+use super::preference;
 use crate::ambient;
 use crate::discovery::EndpointFeed;
 use crate::endpoint::{EndpointDescription, service_info};
@@ -359,7 +360,8 @@ impl State {
                 info.description.id()
             ));
         }
-        Ok(Some((session, info.description)))
+        let description = preference::from_wire(info).map_err(|error| error.to_string())?;
+        Ok(Some((session, description)))
     }
 
     fn delete(&mut self, key: &[u8]) {

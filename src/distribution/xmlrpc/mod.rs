@@ -8,6 +8,7 @@ pub mod address;
 mod client;
 pub mod codec;
 mod faults;
+mod headers;
 mod probe;
 mod provider;
 mod server;
@@ -15,6 +16,7 @@ mod settings;
 
 pub use self::client::{Client, ClientConfig, ClientError, XmlRpcInvoker};
 pub use self::faults::code as fault_code;
+pub use self::headers::HEADER_PREFIX;
 pub use self::provider::{CONFIG_TYPE, NAMESPACE, XmlRpcProvider};
 pub use self::server::{Registration, Server, ServerConfig, ServerError};
 pub use self::settings::XmlRpcConfig;

@@ -8,6 +8,8 @@ use tracing::{info, warn};
 
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
+#[cfg(feature = "edef")]
+use crate::discovery::edef::{EdefConfig, EdefDiscovery};
 use crate::discovery::etcd::{ConfigError, Environment, EtcdConfig, EtcdDiscovery};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
@@ -16,9 +18,11 @@ use crate::keyspace::{Credentials, TlsOptions};
 use crate::names::FrameworkId;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
-use crate::topology::{Discovery, Policy, TopologyManager};
+use crate::topology::{Discoveries, Policy, TopologyManager};
 
 type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
+#[cfg(feature = "edef")]
+type EdefChange = Box<dyn FnOnce(&mut EdefConfig) + Send>;
 
 /// Builds a [`Framework`].
 ///
@@ -34,6 +38,10 @@ pub struct FrameworkBuilder {
     environment: Environment,
     etcd: Option<String>,
     etcd_changes: Vec<Change>,
+    #[cfg(feature = "edef")]
+    edef: Vec<String>,
+    #[cfg(feature = "edef")]
+    edef_changes: Vec<EdefChange>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
@@ -52,6 +60,10 @@ impl FrameworkBuilder {
             environment: Environment::default(),
             etcd: None,
             etcd_changes: Vec::new(),
+            #[cfg(feature = "edef")]
+            edef: Vec::new(),
+            #[cfg(feature = "edef")]
+            edef_changes: Vec::new(),
             #[cfg(feature = "xmlrpc")]
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
@@ -102,6 +114,24 @@ impl FrameworkBuilder {
     /// read; more than one change is made in the order of the calls.
     pub fn etcd_with(mut self, change: impl FnOnce(&mut EtcdConfig) + Send + 'static) -> Self {
         self.etcd_changes.push(Box::new(change));
+        self
+    }
+
+    /// Discovery through EDEF files, beside etcd or without it: a list of
+    /// paths, separated by commas. `dir/` stands for its `*.xml`, the last part
+    /// may have wildcards (see [`crate::discovery::edef`]). Further calls add
+    /// to the list, and so does the property `edef.path`.
+    #[cfg(feature = "edef")]
+    pub fn edef(mut self, paths: impl Into<String>) -> Self {
+        self.edef.push(paths.into());
+        self
+    }
+
+    /// Changes any setting of discovery through EDEF files, after all else was
+    /// read; more than one change is made in the order of the calls.
+    #[cfg(feature = "edef")]
+    pub fn edef_with(mut self, change: impl FnOnce(&mut EdefConfig) + Send + 'static) -> Self {
+        self.edef_changes.push(Box::new(change));
         self
     }
 
@@ -193,8 +223,25 @@ impl FrameworkBuilder {
         Ok(config)
     }
 
+    #[cfg(feature = "edef")]
+    fn edef_config(&mut self) -> Result<Option<EdefConfig>, FrameworkError> {
+        let given = EdefConfig::from_properties(&self.properties)?;
+        let given_by_property = given.is_some();
+        let mut config = given.unwrap_or_else(|| EdefConfig::of(Vec::new()));
+        for paths in &self.edef {
+            config = config.and(paths)?;
+        }
+        for change in self.edef_changes.drain(..) {
+            change(&mut config);
+        }
+        let wanted = given_by_property || !config.sources.is_empty();
+        Ok(wanted.then_some(config))
+    }
+
     /// Starts the framework. When it returns, the session is registered and
-    /// all endpoints are known, unless it was told not to wait.
+    /// all endpoints are known, unless it was told not to wait. EDEF files were
+    /// read once; what is wrong with them is no error here, but in
+    /// [`Framework::edef`]'s health.
     ///
     /// Cancelling it ends all that was started.
     ///
@@ -222,16 +269,26 @@ impl FrameworkBuilder {
             }
             admin.add_provider(Arc::new(XmlRpcProvider::new(config)));
         }
+        #[cfg(feature = "edef")]
+        let edef_config = self.edef_config()?;
+        let mut discoveries = Discoveries::default();
         let etcd = match self.etcd_config()? {
             Some(config) => Some(Arc::new(EtcdDiscovery::start(config)?)),
-            None => {
-                info!("no discovery is configured: endpoints are neither announced nor found");
-                None
-            }
+            None => None,
         };
-        let discoveries = etcd.iter().map(|d| Arc::clone(d) as Arc<dyn Discovery>);
-        let topology =
-            TopologyManager::start(admin.clone(), &registry, discoveries.collect(), self.policy);
+        if let Some(etcd) = &etcd {
+            discoveries = discoveries.with(etcd);
+        }
+        #[cfg(feature = "edef")]
+        let edef = edef_config.map(|config| Arc::new(EdefDiscovery::start(config)));
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &edef {
+            discoveries = discoveries.with_subscriber(edef);
+        }
+        if discoveries.is_empty() {
+            info!("no discovery is configured: endpoints are neither announced nor found");
+        }
+        let topology = TopologyManager::start(admin.clone(), &registry, discoveries, self.policy);
         let mut framework = Framework {
             id,
             registry,
@@ -239,6 +296,8 @@ impl FrameworkBuilder {
             exports: topology.exports().clone(),
             topology,
             etcd,
+            #[cfg(feature = "edef")]
+            edef,
             connecting: None,
         };
         match self.connect_timeout {

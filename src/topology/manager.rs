@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::plan::{self, Step};
-use super::{Discovery, ExportFeed, ExportStatus, Policy, TopologyError};
+use super::{Discoveries, ExportFeed, ExportStatus, Policy, TopologyError};
 use crate::admin::{ExportRegistration, ImportRegistration, RemoteServiceAdmin};
 use crate::discovery::DiscoveryError;
 use crate::endpoint::EndpointDescription;
@@ -55,7 +55,7 @@ impl Export {
 
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
-    discoveries: Vec<Arc<dyn Discovery>>,
+    discoveries: Discoveries,
     status: ExportFeed,
     exports: HashMap<ServiceId, Export>,
     /// Who says what of an endpoint, by the discovery's number (rule E07).
@@ -69,7 +69,7 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(
         admin: RemoteServiceAdmin,
-        discoveries: Vec<Arc<dyn Discovery>>,
+        discoveries: Discoveries,
         status: ExportFeed,
     ) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Manager {
         let exporting = Arc::clone(&policy);
         let mut services = registry.listen_where(move |p| exporting.exports(p));
         let mut endpoints = SelectAll::new();
-        for (source, discovery) in self.discoveries.iter().enumerate() {
+        for (source, discovery) in self.discoveries.subscribers.iter().enumerate() {
             let (policy, own) = (Arc::clone(&policy), self.admin.framework().clone());
             let scope = move |d: &Arc<EndpointDescription>| policy.imports(d, &own);
             let listener = discovery.endpoints().listen(scope);
@@ -207,7 +207,7 @@ impl Manager {
             };
             export.announced.remove(description.id());
             export.announcing.insert(description.id().clone(), number);
-            for discovery in &self.discoveries {
+            for discovery in &self.discoveries.advertisers {
                 match discovery.advertise(&description) {
                     Ok(receipt) => {
                         let endpoint = description.id().clone();
@@ -241,7 +241,7 @@ impl Manager {
             .iter()
             .filter_map(ExportRegistration::description)
         {
-            for discovery in &self.discoveries {
+            for discovery in &self.discoveries.advertisers {
                 let endpoint = description.id().clone();
                 let receipt = discovery.withdraw(&endpoint);
                 self.beside.push(Box::pin(
@@ -301,7 +301,7 @@ impl Manager {
             .filter_map(ExportRegistration::description);
         let endpoints: Vec<_> = descriptions.collect();
         let announced = |endpoint: &&Arc<EndpointDescription>| {
-            self.discoveries.is_empty() || export.announced.contains(endpoint.id())
+            self.discoveries.advertisers.is_empty() || export.announced.contains(endpoint.id())
         };
         let unannounced = endpoints.len() - endpoints.iter().filter(announced).count();
         let status = ExportStatus {

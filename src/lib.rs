@@ -66,10 +66,10 @@
 //! | [`topology`] | what is to be exported and imported |
 //! | [`admin`] | how a service is exported and an endpoint imported (Remote Service Admin) |
 //! | [`distribution`] | how services are called: providers, XML-RPC |
-//! | [`discovery`] | how endpoints are announced and heard of: etcd |
+//! | [`discovery`] | how endpoints are announced and heard of: etcd, EDEF files |
 //! | [`services`] | the in-process registry: references, events, trackers |
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
-//! | [`endpoint`] | endpoint descriptions and their JSON |
+//! | [`endpoint`] | endpoint descriptions, their JSON and XML |
 //! | [`interface`] | service interfaces and the way of a call |
 //! | [`feed`], [`filter`], [`names`], [`properties`] | what all others stand on |
 

@@ -158,6 +158,16 @@ impl<K: Ord + Clone, V: Clone> Feed<K, V> {
         Some(self.0.lock().latest.get(key)?.value.clone())
     }
 
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().latest.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All keys and values, by key.
     pub fn snapshot(&self) -> Vec<(K, V)> {
         let state = self.0.lock();

@@ -67,10 +67,10 @@
 //! | [`calls`] | what stands between a caller and a service: interceptors, choosing among many |
 //! | [`admin`] | how a service is exported and an endpoint imported (Remote Service Admin) |
 //! | [`distribution`] | how services are called: providers, XML-RPC |
-//! | [`discovery`] | how endpoints are announced and heard of: etcd |
+//! | [`discovery`] | how endpoints are announced and heard of: etcd, EDEF files |
 //! | [`services`] | the in-process registry: references, events, trackers |
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
-//! | [`endpoint`] | endpoint descriptions and their JSON |
+//! | [`endpoint`] | endpoint descriptions, their JSON and XML |
 //! | [`interface`] | service interfaces and the way of a call |
 //! | [`feed`], [`filter`], [`names`], [`network`], [`properties`] | what all others stand on |
 

@@ -103,6 +103,11 @@ pub mod ecf {
     pub const DISCOVERY_WEIGHT: &str = "ecf.endpoint.discovery.weight";
     /// The interfaces for which an importer makes asynchronous proxies.
     pub const EXPORTED_ASYNC_INTERFACES: &str = "ecf.exported.async.interfaces";
+    /// Where it is given, an importer makes no asynchronous proxies.
+    pub const ASYNC_NO_PROXY: &str = "ecf.rsvc.async.noproxy";
+    /// Begins the names of properties that name an interface's asynchronous
+    /// one, where it is not the same with `Async` behind it.
+    pub const ASYNC_PROXY_PREFIX: &str = "ecf.rsvc.async.proxy_";
 }
 
 /// Properties whose wire form is a list joined by spaces.

@@ -149,6 +149,38 @@ async fn exporter_and_consumer_find_each_other_and_end_well_on_both_signals() {
     assert_eq!(all_keys(&etcd).await, [""; 0]);
 }
 
+#[cfg(feature = "edef")]
+#[tokio::test]
+async fn the_importer_of_files_calls_what_they_describe_and_follows_them() {
+    use osgi_remote::endpoint::{edef, service_info};
+
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+    exporter.says("connected session=").await;
+    exporter.says("exported ").await;
+    let all = etcd.get_prefix("").await;
+    let endpoint = all
+        .iter()
+        .find(|kv| kv.key_text().matches('/').count() == 2);
+    let description = service_info::decode(&endpoint.unwrap().value);
+    let description = description.unwrap().description;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("hello.xml");
+    std::fs::write(&file, edef::to_string([&description]).unwrap()).unwrap();
+
+    let importer = Sample::run("edef_import", &[file.to_str().unwrap()]);
+    assert_eq!(importer.says("files: ").await, "1 endpoints in 1 files");
+    let id = description.id().as_str();
+    assert_eq!(importer.says("imported ").await, id);
+    for kind in ["sync", "async", "promise"] {
+        importer.says(&format!("answer {kind}: Rust")).await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(importer.says("removed ").await, id);
+    importer.stop("TERM").await;
+    exporter.stop("INT").await;
+}
+
 #[tokio::test]
 async fn both_sides_in_one_process_do_all_there_is_and_end() {
     let etcd = Etcd::start(EtcdVersion::V3_4).await;

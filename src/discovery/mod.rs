@@ -3,6 +3,8 @@
 //! It knows endpoints and no services. What to announce and what to do with
 //! what is heard is the topology manager's choice.
 
+#[cfg(feature = "edef")]
+pub mod edef;
 pub mod etcd;
 mod listeners;
 mod scope;

@@ -11,8 +11,10 @@ use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
 use crate::calls::{InterceptedProvider, Interceptor};
+#[cfg(feature = "edef")]
+use crate::discovery::edef::{EdefConfig, EdefDiscovery};
 use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
-use crate::discovery::{EndpointListeners, Subscriber as _};
+use crate::discovery::EndpointListeners;
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
@@ -23,9 +25,11 @@ use crate::names::FrameworkId;
 use crate::network::Network;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
-use crate::topology::{Discovery, Policy, TopologyManager, TopologyPolicy};
+use crate::topology::{Discoveries, Policy, TopologyManager, TopologyPolicy};
 
 type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
+#[cfg(feature = "edef")]
+type EdefChange = Box<dyn FnOnce(&mut EdefConfig) + Send>;
 
 /// Builds a [`Framework`].
 ///
@@ -41,6 +45,10 @@ pub struct FrameworkBuilder {
     environment: Environment,
     etcd: Option<String>,
     etcd_changes: Vec<Change>,
+    #[cfg(feature = "edef")]
+    edef: Vec<String>,
+    #[cfg(feature = "edef")]
+    edef_changes: Vec<EdefChange>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
@@ -64,6 +72,10 @@ impl FrameworkBuilder {
             environment: Environment::default(),
             etcd: None,
             etcd_changes: Vec::new(),
+            #[cfg(feature = "edef")]
+            edef: Vec::new(),
+            #[cfg(feature = "edef")]
+            edef_changes: Vec::new(),
             #[cfg(feature = "xmlrpc")]
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
@@ -148,6 +160,24 @@ impl FrameworkBuilder {
     /// read; more than one change is made in the order of the calls.
     pub fn etcd_with(mut self, change: impl FnOnce(&mut EtcdConfig) + Send + 'static) -> Self {
         self.etcd_changes.push(Box::new(change));
+        self
+    }
+
+    /// Discovery through EDEF files, beside etcd or without it: a list of
+    /// paths, separated by commas. `dir/` stands for its `*.xml`, the last part
+    /// may have wildcards (see [`crate::discovery::edef`]). Further calls add
+    /// to the list, and so does the property `edef.path`.
+    #[cfg(feature = "edef")]
+    pub fn edef(mut self, paths: impl Into<String>) -> Self {
+        self.edef.push(paths.into());
+        self
+    }
+
+    /// Changes any setting of discovery through EDEF files, after all else was
+    /// read; more than one change is made in the order of the calls.
+    #[cfg(feature = "edef")]
+    pub fn edef_with(mut self, change: impl FnOnce(&mut EdefConfig) + Send + 'static) -> Self {
+        self.edef_changes.push(Box::new(change));
         self
     }
 
@@ -294,8 +324,25 @@ impl FrameworkBuilder {
         Ok(Some(registry))
     }
 
+    #[cfg(feature = "edef")]
+    fn edef_config(&mut self) -> Result<Option<EdefConfig>, FrameworkError> {
+        let given = EdefConfig::from_properties(&self.properties)?;
+        let given_by_property = given.is_some();
+        let mut config = given.unwrap_or_else(|| EdefConfig::of(Vec::new()));
+        for paths in &self.edef {
+            config = config.and(paths)?;
+        }
+        for change in self.edef_changes.drain(..) {
+            change(&mut config);
+        }
+        let wanted = given_by_property || !config.sources.is_empty();
+        Ok(wanted.then_some(config))
+    }
+
     /// Starts the framework. When it returns, the session is registered and
-    /// all endpoints are known, unless it was told not to wait.
+    /// all endpoints are known, unless it was told not to wait. EDEF files were
+    /// read once; what is wrong with them is no error here, but in
+    /// [`Framework::edef`]'s health.
     ///
     /// Cancelling it ends all that was started.
     ///
@@ -334,24 +381,32 @@ impl FrameworkBuilder {
             }
             add_provider(Arc::new(XmlRpcProvider::new(config)));
         }
+        #[cfg(feature = "edef")]
+        let edef_config = self.edef_config()?;
+        let mut discoveries = Discoveries::default();
         let etcd = match self.etcd_config()? {
             Some(config) => Some(Arc::new(EtcdDiscovery::start(config)?)),
-            None => {
-                info!("no discovery is configured: endpoints are neither announced nor found");
-                None
-            }
+            None => None,
         };
-        let discoveries = etcd.iter().map(|d| Arc::clone(d) as Arc<dyn Discovery>);
-        let topology = TopologyManager::start_with(
-            admin.clone(),
-            &registry,
-            discoveries.collect(),
-            self.policy,
-        );
+        if let Some(etcd) = &etcd {
+            discoveries = discoveries.with(etcd);
+        }
+        #[cfg(feature = "edef")]
+        let edef = edef_config.map(|config| Arc::new(EdefDiscovery::start(config)));
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &edef {
+            discoveries = discoveries.with_subscriber(edef);
+        }
+        if discoveries.is_empty() {
+            info!("no discovery is configured: endpoints are neither announced nor found");
+        }
+        let heard = discoveries.subscribers.clone();
+        let topology =
+            TopologyManager::start_with(admin.clone(), &registry, discoveries, self.policy);
         let listeners = EndpointListeners::new();
         listeners.add_source(topology.announced());
-        if let Some(etcd) = &etcd {
-            listeners.add_source(etcd.endpoints());
+        for subscriber in heard {
+            listeners.add_source(subscriber.endpoints());
         }
         let mut framework = Framework {
             id,
@@ -361,6 +416,8 @@ impl FrameworkBuilder {
             topology,
             listeners,
             etcd,
+            #[cfg(feature = "edef")]
+            edef,
             connecting: None,
             #[cfg(feature = "embedded")]
             embedded,

@@ -15,6 +15,8 @@ use tracing::{info, warn};
 use crate::admin::{ExportError, RemoteServiceAdmin};
 use crate::calls::{Balance, Balanced};
 use crate::discovery::EndpointListeners;
+#[cfg(feature = "edef")]
+use crate::discovery::edef::{EdefConfigError, EdefDiscovery, EdefHealth};
 use crate::discovery::etcd::{ConfigError, EtcdDiscovery, Health, HealthUpdates};
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
@@ -40,6 +42,10 @@ pub enum FrameworkError {
     /// A setting cannot be used.
     #[error("a setting cannot be used: {0}")]
     Config(#[from] ConfigError),
+    /// A setting of discovery by EDEF files cannot be used.
+    #[cfg(feature = "edef")]
+    #[error("a setting cannot be used: {0}")]
+    Edef(#[from] EdefConfigError),
     /// A setting of a distribution provider cannot be used.
     #[error("a setting cannot be used: {0}")]
     Distribution(#[from] crate::distribution::DistributionError),
@@ -96,6 +102,8 @@ pub struct Framework {
     topology: TopologyManager,
     listeners: EndpointListeners,
     etcd: Option<Arc<EtcdDiscovery>>,
+    #[cfg(feature = "edef")]
+    edef: Option<Arc<EdefDiscovery>>,
     connecting: Option<AbortOnDropHandle<()>>,
     // The last one, so that those that use it end before it does.
     #[cfg(feature = "embedded")]
@@ -113,6 +121,19 @@ impl Framework {
         timeout: Duration,
         callback: Option<Callback>,
     ) -> Result<(), FrameworkError> {
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &self.edef {
+            // Files of a server that does not answer are waited for no longer
+            // than etcd is.
+            match tokio::time::timeout(timeout, edef.look()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "no endpoint is known by files"),
+                Err(_) => warn!(
+                    ?timeout,
+                    "the EDEF files are not read yet; starting goes on"
+                ),
+            }
+        }
         let Some(etcd) = &self.etcd else {
             return Ok(());
         };
@@ -169,12 +190,24 @@ impl Framework {
         self.etcd.as_deref()
     }
 
-    /// How discovery stands now; `None` without discovery.
+    /// Discovery through EDEF files, if it is configured.
+    #[cfg(feature = "edef")]
+    pub fn edef(&self) -> Option<&EdefDiscovery> {
+        self.edef.as_deref()
+    }
+
+    /// How discovery through EDEF files stands now; `None` without it.
+    #[cfg(feature = "edef")]
+    pub fn edef_health(&self) -> Option<EdefHealth> {
+        self.edef().map(EdefDiscovery::health)
+    }
+
+    /// How discovery through etcd stands now; `None` without it.
     pub fn health(&self) -> Option<Health> {
         self.etcd().map(EtcdDiscovery::health)
     }
 
-    /// How discovery stands, as it changes; `None` without discovery.
+    /// How discovery through etcd stands, as it changes; `None` without it.
     pub fn health_updates(&self) -> Option<HealthUpdates> {
         self.etcd().map(EtcdDiscovery::health_updates)
     }
@@ -331,6 +364,10 @@ impl Framework {
             Some(etcd) => etcd.close().await,
             None => Ok(()),
         };
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &self.edef {
+            edef.close().await;
+        }
         let stopped = match stopped {
             Ok(topology) => {
                 topology.close().await;

@@ -16,7 +16,7 @@ use self::exports::{Export, Wanted};
 use super::demand::Demands;
 use super::policy::Import;
 use super::rules::Rules;
-use super::{Discovery, ExportFeed};
+use super::{Discoveries, ExportFeed};
 use crate::admin::{
     AdminError, ExportError, ExportRegistration, ImportRegistration, PackageVersions,
     RemoteServiceAdmin,
@@ -62,7 +62,7 @@ enum Done {
 
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
-    discoveries: Vec<Arc<dyn Discovery>>,
+    discoveries: Discoveries,
     rules: Rules,
     versions: Arc<PackageVersions>,
     status: ExportFeed,
@@ -95,7 +95,7 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(
         admin: RemoteServiceAdmin,
-        discoveries: Vec<Arc<dyn Discovery>>,
+        discoveries: Discoveries,
         rules: Rules,
         status: ExportFeed,
         own: EndpointFeed,
@@ -134,7 +134,7 @@ impl Manager {
         let mut demands = registry.demands().listen(|_| true);
         let mut providers = self.admin.provider_changes();
         let mut endpoints = SelectAll::new();
-        for (source, discovery) in self.discoveries.iter().enumerate() {
+        for (source, discovery) in self.discoveries.subscribers.iter().enumerate() {
             let rules = self.rules.clone();
             let scope = move |d: &Arc<EndpointDescription>| rules.import(d) != Import::Never;
             let listener = discovery.endpoints().listen(scope);

@@ -35,10 +35,40 @@ use crate::names::EndpointId;
 use crate::properties::Properties;
 use crate::services::{Registry, ServiceId};
 
-/// A discovery that both announces and hears.
-pub trait Discovery: Advertiser + Subscriber {}
+/// By which discoveries a topology manager announces and hears.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct Discoveries {
+    /// All of them announce every endpoint.
+    pub advertisers: Vec<Arc<dyn Advertiser>>,
+    /// An endpoint that several of them tell of is one: what the first of
+    /// them says counts, and it is there until none tells of it any more
+    /// (rule E07).
+    pub subscribers: Vec<Arc<dyn Subscriber>>,
+}
 
-impl<T: Advertiser + Subscriber> Discovery for T {}
+impl Discoveries {
+    /// Adds one that both announces and hears.
+    #[must_use]
+    pub fn with<D: Advertiser + Subscriber + 'static>(mut self, discovery: &Arc<D>) -> Self {
+        self.advertisers
+            .push(Arc::clone(discovery) as Arc<dyn Advertiser>);
+        self.with_subscriber(discovery)
+    }
+
+    /// Adds one that hears only.
+    #[must_use]
+    pub fn with_subscriber<S: Subscriber + 'static>(mut self, subscriber: &Arc<S>) -> Self {
+        self.subscribers
+            .push(Arc::clone(subscriber) as Arc<dyn Subscriber>);
+        self
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.advertisers.is_empty() && self.subscribers.is_empty()
+    }
+}
 
 /// Why a service that is to be exported is not, or not announced.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,7 +129,7 @@ impl TopologyManager {
     pub fn start(
         admin: RemoteServiceAdmin,
         registry: &Registry,
-        discoveries: Vec<Arc<dyn Discovery>>,
+        discoveries: Discoveries,
         policy: impl TopologyPolicy,
     ) -> Self {
         Self::start_with(admin, registry, discoveries, Arc::new(policy))
@@ -109,7 +139,7 @@ impl TopologyManager {
     pub fn start_with(
         admin: RemoteServiceAdmin,
         registry: &Registry,
-        discoveries: Vec<Arc<dyn Discovery>>,
+        discoveries: Discoveries,
         policy: Arc<dyn TopologyPolicy>,
     ) -> Self {
         let exports = ExportFeed::new();

@@ -251,8 +251,8 @@ impl Bench {
         let admin = RemoteServiceAdmin::new(name.parse().unwrap(), registry.clone());
         let answers = Arc::clone(&fake.answers);
         admin.add_provider(Arc::new(fake));
-        let discoveries = boards.iter().map(|b| Arc::clone(b) as Arc<dyn Discovery>);
-        let discoveries = discoveries.collect();
+        let none = Discoveries::default();
+        let discoveries = boards.iter().fold(none, Discoveries::with);
         let topology = TopologyManager::start(admin.clone(), &registry, discoveries, policy);
         Self {
             registry,

@@ -170,7 +170,7 @@ fn bench(policy: Policy) -> Bench {
     let framework: FrameworkId = "own".parse().unwrap();
     let admin = RemoteServiceAdmin::new(framework, registry.clone());
     let board = Arc::new(Board::default());
-    let discoveries = vec![board.clone() as Arc<dyn Discovery>];
+    let discoveries = Discoveries::default().with(&board);
     let topology = TopologyManager::start(admin.clone(), &registry, discoveries, policy);
     Bench {
         registry,
@@ -469,7 +469,7 @@ async fn two_topology_managers_share_one_endpoint_and_one_announcement() {
     let bench = bench(Policy::default());
     let fake = Fake::of("c.one");
     bench.add(&fake);
-    let discoveries = vec![bench.board.clone() as Arc<dyn Discovery>];
+    let discoveries = Discoveries::default().with(&bench.board);
     let (admin, registry) = (bench.admin.clone(), &bench.registry);
     let other = TopologyManager::start(admin, registry, discoveries, Policy::default());
     let service = bench.register(marked(&["c.one"]));
@@ -498,7 +498,7 @@ async fn two_topology_managers_share_one_endpoint_and_one_announcement() {
 async fn a_shared_announcement_goes_with_the_last_who_wants_it() {
     let bench = bench(Policy::default());
     bench.add(&Fake::of("c.one"));
-    let discoveries = vec![bench.board.clone() as Arc<dyn Discovery>];
+    let discoveries = Discoveries::default().with(&bench.board);
     let (admin, registry) = (bench.admin.clone(), &bench.registry);
     let other = TopologyManager::start(admin, registry, discoveries, Policy::default());
     let service = bench.register(marked(&["c.one"]));

@@ -325,7 +325,7 @@ impl Manager {
             }
             export.announcing.insert(endpoint.clone(), number);
             self.own.set(endpoint.clone(), Arc::clone(&description));
-            for discovery in &self.discoveries {
+            for discovery in &self.discoveries.advertisers {
                 match discovery.advertise(&description) {
                     Ok(receipt) => {
                         let endpoint = endpoint.clone();
@@ -445,7 +445,7 @@ impl Manager {
     }
 
     fn take_back(&self, endpoint: &EndpointId) {
-        for discovery in &self.discoveries {
+        for discovery in &self.discoveries.advertisers {
             let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
             self.beside.push(Box::pin(
                 async move { Done::Withdrawn(endpoint, receipt.await) },
@@ -498,7 +498,8 @@ impl Manager {
         let endpoints: Vec<_> = descriptions.collect();
         let announced = |endpoint: &&Arc<EndpointDescription>| {
             let announcing = export.announcing.contains_key(endpoint.id());
-            let announced = self.discoveries.is_empty() || export.announced.contains(endpoint.id());
+            let announced =
+                self.discoveries.advertisers.is_empty() || export.announced.contains(endpoint.id());
             announced && announcing
         };
         let waits = |endpoint: &&Arc<EndpointDescription>| {

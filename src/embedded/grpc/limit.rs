@@ -40,8 +40,8 @@ impl<S: NamedService> NamedService for Limited<S> {
 }
 
 fn reword(response: Response) -> Response {
-    let refused = Status::from_header_map(response.headers())
-        .filter(|status| lengths(status).is_some());
+    let refused =
+        Status::from_header_map(response.headers()).filter(|status| lengths(status).is_some());
     match refused {
         Some(status) => reworded(status).into_http(),
         None => response,

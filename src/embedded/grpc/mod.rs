@@ -13,7 +13,9 @@ mod unimplemented;
 
 use std::sync::Arc;
 
-use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
+use etcd_client::proto::{
+    PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer,
+};
 use tonic::service::Routes;
 
 use self::limit::Limited;

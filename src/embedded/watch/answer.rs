@@ -58,15 +58,17 @@ fn to_wire(events: &Events) -> Vec<PbEvent> {
     let mut told = Vec::with_capacity(events.commits.len());
     for commit in &events.commits {
         let wanted = commit.events.iter().filter(|c| wants(&events.spec, c));
-        told.extend(wanted.map(|change| PbEvent {
-            r#type: match change.kind {
-                Kind::Put => 0,
-                Kind::Delete => 1,
-            },
-            kv: Some(PbKeyValue::clone(&change.kv)),
-            prev_kv: (change.previous.as_deref())
-                .filter(|_| events.spec.previous)
-                .cloned(),
+        told.extend(wanted.map(|change| {
+            PbEvent {
+                r#type: match change.kind {
+                    Kind::Put => 0,
+                    Kind::Delete => 1,
+                },
+                kv: Some(PbKeyValue::clone(&change.kv)),
+                prev_kv: (change.previous.as_deref())
+                    .filter(|_| events.spec.previous)
+                    .cloned(),
+            }
         }));
     }
     told

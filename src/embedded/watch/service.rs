@@ -206,8 +206,7 @@ impl WatchStream {
     fn take_ticks(&mut self, cx: &mut Context<'_>) {
         let Some(tick) = &mut self.tick else { return };
         while tick.as_mut().poll(cx).is_ready() {
-            tick.as_mut()
-                .reset(Instant::now() + self.progress_interval);
+            tick.as_mut().reset(Instant::now() + self.progress_interval);
             self.shared.with(|state, _| {
                 let revision = state.store.revision();
                 state.hub.tick(self.key, revision);

@@ -161,9 +161,14 @@ impl Party {
 
     /// The process is killed: the network must be cut before.
     pub(crate) fn kill(self) {
-        let client = self.session;
-        self.book.push(What::Gone { client });
+        self.gone();
         drop(self);
+    }
+
+    fn gone(&self) {
+        for client in self.clients() {
+            self.book.push(What::Gone { client });
+        }
     }
 
     /// Ends in order; gives what is left to be done.
@@ -171,8 +176,7 @@ impl Party {
         if let Some(lease) = self.health().lease {
             recorder.revokes(lease);
         }
-        let client = self.session;
-        self.book.push(What::Gone { client });
+        self.gone();
         async move {
             let Self {
                 framework,

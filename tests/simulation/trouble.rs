@@ -98,14 +98,14 @@ impl Plan {
         }
     }
 
-    /// A world without trouble.
-    pub(crate) const fn quiet() -> Self {
+    /// A world without trouble, in which services change.
+    pub(crate) fn quiet() -> Self {
         Self {
             hosts: 2,
             watches_keys: true,
-            trouble: Duration::ZERO,
+            trouble: Duration::from_secs(5),
             pause: 1000,
-            kinds: Vec::new(),
+            kinds: vec![Kind::Modify],
         }
     }
 }
@@ -398,10 +398,17 @@ fn links_of(world: &World, number: usize, quality: Quality) {
         .book
         .say(|| format!("the links of {ip} have {quality:?}"));
     let others = world.identities.iter().map(|identity| identity.ip);
-    for other in others.chain([REGISTRY]).filter(|other| *other != ip) {
+    for other in others.filter(|other| *other != ip) {
         world.net.set(ip, other, quality);
         world.net.set(other, ip, quality);
     }
+    // The sizes of the registry's answers depend on the real date in them, and no time may.
+    let quality = Quality {
+        bandwidth: None,
+        ..quality
+    };
+    world.net.set(ip, REGISTRY, quality);
+    world.net.set(REGISTRY, ip, quality);
 }
 
 /// Somebody changes something in the registry, past the network.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::book::Book;
-use crate::checker::{Limits, Verdict, What, broken, check, table};
+use crate::checker::{Limits, Record, Verdict, What, broken, check, table};
 use crate::net::{Bend, Defect, Net};
 use crate::party::{Identity, Offer, Party};
 use crate::recorder::Recorder;
@@ -44,8 +44,9 @@ pub(crate) struct Report {
     pub(crate) wrong: Vec<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) calls: BTreeMap<&'static str, u64>,
-    /// All that was recorded and all that was read, in a form that can be compared.
-    pub(crate) fingerprint: (String, u64),
+    pub(crate) records: Vec<Record>,
+    /// Of all that was read.
+    pub(crate) digest: u64,
     /// How much time went by in it.
     pub(crate) lasted: Duration,
     /// Whether the defect that was asked for came about.
@@ -59,7 +60,11 @@ impl Report {
 
     pub(crate) fn text(&self) -> String {
         let wrong: String = self.wrong.iter().map(|w| format!("wrong: {w}\n")).collect();
-        format!("{}{wrong}calls: {:?}\n", table(&self.verdicts), self.calls)
+        let (table, lasted) = (table(&self.verdicts), self.lasted);
+        format!(
+            "{table}{wrong}calls: {:?}\nit lasted {lasted:?}\n",
+            self.calls
+        )
     }
 }
 
@@ -141,7 +146,8 @@ impl World {
             wrong: self.book.all_wrong(),
             trace: self.book.trace(),
             calls: self.book.calls(),
-            fingerprint: (format!("{:?}", history.records()), self.net.digest()),
+            records: history.records().to_vec(),
+            digest: self.net.digest(),
             lasted: start.elapsed(),
             bent: self.net.is_bent(),
         }

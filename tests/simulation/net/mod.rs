@@ -103,7 +103,8 @@ struct State {
     connections: BTreeMap<u64, Connection>,
     made: u64,
     start: Instant,
-    /// Of all that was ever read: when, on which connection, how much.
+    /// Of all that was ever read: when, and on which connection. Not how much: the registry's
+    /// answers hold the real date, packed into fewer bytes or more.
     digest: u64,
     bend: Option<Bend>,
 }
@@ -283,6 +284,9 @@ impl State {
             return;
         };
         let [from, to] = [connection.hosts[side], connection.hosts[1 - side]];
+        if connection.dead[side] {
+            return;
+        }
         let (dead, dropped) = (connection.dead[1 - side], connection.dropped[1 - side]);
         let is_up = self.hosts.get(&to).is_some_and(|host| host.up);
         let is_data = matches!(kind, Kind::Data(_));
@@ -358,10 +362,10 @@ impl State {
         }
     }
 
-    fn note_read(&mut self, number: u64, reader: usize, size: usize) {
+    fn note_read(&mut self, number: u64, reader: usize) {
         let now = Instant::now();
         let at = u64::try_from((now - self.start).as_millis()).unwrap_or(u64::MAX);
-        for part in [at, number, reader as u64, size as u64] {
+        for part in [at, number, reader as u64] {
             self.digest = (self.digest ^ part)
                 .wrapping_mul(0x0100_0000_01b3)
                 .rotate_left(17);

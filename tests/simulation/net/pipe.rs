@@ -90,9 +90,10 @@ impl Pipe {
         }
     }
 
-    pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<()> {
+    /// How many bytes may be written, at least one.
+    pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<usize> {
         if self.bytes < WINDOW {
-            return Poll::Ready(());
+            return Poll::Ready(WINDOW - self.bytes);
         }
         self.writer = Some(cx.waker().clone());
         Poll::Pending

@@ -52,7 +52,7 @@ impl End {
         if let Found::Bytes(size) = found
             && size > 0
         {
-            state.note_read(self.number, self.side, size);
+            state.note_read(self.number, self.side);
         }
         Poll::Ready(Ok(found))
     }
@@ -100,11 +100,12 @@ impl AsyncWrite for End {
         if self.finished || connection.pipes[1 - side].is_reset() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        ready!(connection.pipes[side].poll_room(cx));
-        for data in state.bent(number, side, Bytes::copy_from_slice(buf)) {
+        let room = ready!(connection.pipes[side].poll_room(cx));
+        let size = room.min(buf.len());
+        for data in state.bent(number, side, Bytes::copy_from_slice(&buf[..size])) {
             state.send(number, side, Kind::Data(data));
         }
-        Poll::Ready(Ok(buf.len()))
+        Poll::Ready(Ok(size))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

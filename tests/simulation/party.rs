@@ -215,6 +215,15 @@ impl Party {
         Ok(ids)
     }
 
+    /// Whether it has renewed its lease since then, and not only not noticed yet that it cannot.
+    pub(crate) fn has_renewed_since(&self, then: Instant) -> Result<(), String> {
+        let until = self.health().registered_until;
+        if until.is_some_and(|until| until > then + TTL) {
+            return Ok(());
+        }
+        Err(format!("{} has not renewed its lease", self.identity.ip))
+    }
+
     /// Whether it is connected and knows exactly these endpoints and services of others.
     pub(crate) fn knows(
         &self,

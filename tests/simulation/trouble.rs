@@ -298,7 +298,8 @@ impl Troubles {
     }
 
     fn goodbye(&mut self, world: &mut World, number: usize) {
-        let (Some(seat), Some(party)) = (&world.seat, world.parties[number].take()) else {
+        let Some(seat) = &world.seat else { return };
+        let Some(party) = world.parties[number].take() else {
             return;
         };
         world

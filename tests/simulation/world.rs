@@ -34,6 +34,8 @@ const SETTLE: Duration = Duration::from_secs(41 + 15 + 30);
 const LOOK: Duration = Duration::from_millis(500);
 /// The time in which nothing may happen any more.
 const REST: Duration = Duration::from_secs(6);
+/// How many calls may fail at rest, one after the other.
+const TRIES: u32 = 5;
 /// How long what was ended in order may take to be gone.
 const END: Duration = Duration::from_secs(15);
 
@@ -244,8 +246,9 @@ impl World {
 
     /// Waits until nothing is left to be done.
     async fn settle(&self) {
-        let deadline = Instant::now() + SETTLE;
-        while let Err(why) = self.is_settled() {
+        let begin = Instant::now();
+        let deadline = begin + SETTLE;
+        while let Err(why) = self.is_settled(begin) {
             if Instant::now() >= deadline {
                 self.book.wrong(format!("no rest within {SETTLE:?}: {why}"));
                 return;
@@ -258,11 +261,15 @@ impl World {
         self.parties.iter().flatten()
     }
 
-    fn is_settled(&self) -> Result<(), String> {
+    fn is_settled(&self, since: Instant) -> Result<(), String> {
         let seat = self.seat.as_ref().ok_or("there is no registry")?;
+        if let Some(number) = self.parties.iter().position(Option::is_none) {
+            return Err(format!("{} does not run", self.identities[number].ip));
+        }
         let mut expected = BTreeSet::new();
         let mut exported = Vec::new();
         for party in self.running() {
+            party.has_renewed_since(since)?;
             let root = party.identity.root();
             let ids = party.exported()?;
             expected.extend(ids.iter().map(|id| format!("{root}/{id}")));
@@ -290,10 +297,11 @@ impl World {
 
     /// Comes to rest, stays there for a while, and is judged.
     async fn rest(&mut self) {
+        let begin = Instant::now();
         self.settle().await;
         self.book.push(What::Rest);
         tokio::time::sleep(REST).await;
-        if let Err(why) = self.is_settled() {
+        if let Err(why) = self.is_settled(begin) {
             self.book.wrong(format!("the rest did not last: {why}"));
         }
         let Some(seat) = &mut self.seat else {
@@ -312,13 +320,21 @@ impl World {
         self.call_everybody().await;
     }
 
-    /// At rest each call is answered.
+    /// At rest each call is answered, once connections are used up that broke unnoticed: a call
+    /// that was sent over one is not for the client to send again.
     async fn call_everybody(&self) {
         let mut number = 0;
         for party in self.running() {
             for proxy in service::proxies(party.framework.registry()) {
-                number -= 1;
-                if !service::call(&self.book, &proxy, number, 0).await {
+                let mut answered = false;
+                for _ in 0..TRIES {
+                    number -= 1;
+                    answered = service::call(&self.book, &proxy, number, 0).await;
+                    if answered {
+                        break;
+                    }
+                }
+                if !answered {
                     let (ip, who) = (party.identity.ip, service::who(&proxy));
                     self.book.wrong(format!("{ip} cannot call {who} at rest"));
                 }

@@ -138,6 +138,6 @@ pub use async_trait::async_trait;
 pub use osgi_remote_macros::remote_service;
 
 /// The README's program is compiled with the tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "embedded", feature = "xmlrpc"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -16,6 +16,7 @@
 //! | `osgi_remote_keys_written_total` | counter | own keys put and deleted, by `operation`: `put`, `delete` |
 //! | `osgi_remote_relists_total` | counter | complete listings of the range |
 //! | `osgi_remote_audit_repairs_total` | counter | differences that a listing found and the watch should have told |
+//! | `osgi_remote_listener_failures_total` | counter | calls of endpoint listeners that went wrong, by `kind`: `failed`, `panicked` |
 //! | `osgi_remote_histories_lost_total` | counter | times that the store was found to be another one |
 //!
 //! Several frameworks in one process add to the same counters; of the gauges
@@ -60,6 +61,12 @@ pub(crate) fn view(endpoints: usize, sessions: usize, suspects: usize, rejected:
 /// Counts news of an endpoint: `added`, `modified` or `removed`.
 pub(crate) fn event(kind: &'static str) {
     counter!("osgi_remote_events_total", "kind" => kind).increment(1);
+}
+
+/// Counts a call of an endpoint listener that went wrong: `failed` or
+/// `panicked`.
+pub(crate) fn listener_failure(kind: &'static str) {
+    counter!("osgi_remote_listener_failures_total", "kind" => kind).increment(1);
 }
 
 /// Notes how long news of an endpoint was on its way.

@@ -47,6 +47,12 @@ pub mod osgi {
     pub const ENDPOINT_SERVICE_ID: &str = "endpoint.service.id";
     /// The framework that an endpoint lives in.
     pub const ENDPOINT_FRAMEWORK_UUID: &str = "endpoint.framework.uuid";
+    /// Stands for [`ENDPOINT_FRAMEWORK_UUID`] in OSGi's examples of scopes; no
+    /// endpoint has it.
+    pub const SERVICE_REMOTE_FRAMEWORK_UUID: &str = "service.remote.framework.uuid";
+    /// The identity of a framework, as a property of the framework itself; no
+    /// endpoint has it.
+    pub const OSGI_FRAMEWORK_UUID: &str = "org.osgi.framework.uuid";
     /// Begins the names of properties that give a package's version.
     pub const ENDPOINT_PACKAGE_VERSION_PREFIX: &str = "endpoint.package.version.";
     /// The config types that a distribution provider supports.
@@ -61,6 +67,15 @@ pub mod osgi {
     pub const INTENT_BASIC: &str = "osgi.basic";
     /// The intent of results that come later (Compendium 100.3.2).
     pub const INTENT_ASYNC: &str = "osgi.async";
+    /// The intent of a transport that outsiders cannot read (Compendium
+    /// 100.3.3).
+    pub const INTENT_CONFIDENTIAL: &str = "osgi.confidential";
+    /// The intent of an endpoint on a private address only (Compendium
+    /// 100.3.4).
+    pub const INTENT_PRIVATE: &str = "osgi.private";
+    /// Among the config types of a service: no other one is to take their
+    /// place (Compendium 100.2.1).
+    pub const NO_DEFAULT: &str = "<<nodefault>>";
 }
 
 /// Names of properties that Eclipse ECF defines; iPOPO uses them too.

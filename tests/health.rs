@@ -12,12 +12,17 @@ use osgi_remote::discovery::{Advertiser, Subscriber};
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::keyspace::SessionPhase;
 use osgi_remote::props;
-use support::{Etcd, EtcdVersion};
+use support::{Etcd, EtcdVersion, Server, Store, on_each_server};
+
+on_each_server!(
+    rejected_keys_are_in_the_health_with_their_reason,
+    a_session_that_closes_takes_its_endpoints_back_before_its_lease,
+);
 
 const SECONDS: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(40);
 
-fn config(etcd: &Etcd) -> EtcdConfig {
+fn config(etcd: &Store) -> EtcdConfig {
     let mut config = EtcdConfig::new(&etcd.endpoint()).unwrap();
     config.lease_ttl = 2 * SECONDS;
     config.connect.call_timeout = SECONDS;
@@ -78,9 +83,7 @@ async fn health_tells_the_truth_while_etcd_is_stopped_and_after() {
     discovery.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn rejected_keys_are_in_the_health_with_their_reason() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn rejected_keys_are_in_the_health_with_their_reason(etcd: Server) {
     let config = config(&etcd);
     let key = format!("{}/no-uuid/e", config.top_key);
     let discovery = start(config).await;
@@ -133,9 +136,7 @@ async fn a_consumer_that_starts_while_etcd_is_down_begins_with_what_it_saw_last(
     exporter.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_session_that_closes_takes_its_endpoints_back_before_its_lease() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn a_session_that_closes_takes_its_endpoints_back_before_its_lease(etcd: Server) {
     let observer = start(config(&etcd)).await;
     // So many that the guard would keep them, had they vanished.
     let mut sessions = Vec::new();

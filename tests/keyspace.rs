@@ -1,4 +1,4 @@
-//! The key space against real etcd servers: leased keys and the watch, through faults.
+//! The key space against the embedded registry and real etcd servers: leased keys and the watch, through faults.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,13 +16,29 @@ use osgi_remote::keyspace::{
     Change, ConnectOptions, Error, Session, SessionConfig, SessionPhase, Sink, WatchConfig,
     WatchPhase, Watcher,
 };
-use support::{Etcd, EtcdVersion, eventually};
+use support::{Etcd, EtcdVersion, Server, Store, eventually, on_each_server};
 use tokio::net::TcpListener;
+
+on_each_server!(
+    a_session_writes_exactly_its_keys_under_one_lease_and_closing_removes_them,
+    many_puts_at_once_are_all_written_in_few_transactions,
+    nothing_is_put_in_the_steady_state,
+    later_news_replaces_earlier_news_that_is_not_written_yet,
+    dropping_the_future_does_not_take_the_wish_back,
+    a_value_over_the_limit_is_refused_before_anything_is_sent,
+    a_key_outside_the_session_is_refused,
+    a_dead_endpoint_of_the_list_is_passed_over,
+    a_session_id_in_use_is_an_error_until_its_holder_is_gone,
+    a_takeover_replaces_the_keys_of_the_other_and_does_not_come_back,
+    a_lease_revoked_by_hand_is_replaced_and_all_keys_come_back,
+    a_key_deleted_by_hand_comes_back_and_a_stray_key_goes,
+    a_listing_in_pages_under_load_misses_nothing_and_delivers_nothing_twice,
+);
 
 const SOON: Duration = Duration::from_secs(20);
 const ROOT: &str = "top/0a1b";
 
-fn options(etcd: &Etcd) -> ConnectOptions {
+fn options(etcd: &Store) -> ConnectOptions {
     ConnectOptions::parse(&etcd.endpoint()).unwrap()
 }
 
@@ -30,16 +46,16 @@ fn config(ttl: u64) -> SessionConfig {
     SessionConfig::new(ROOT, "0a1b").ttl(Duration::from_secs(ttl))
 }
 
-fn open(etcd: &Etcd, ttl: u64) -> Session {
+fn open(etcd: &Store, ttl: u64) -> Session {
     Session::open(options(etcd), config(ttl)).unwrap()
 }
 
-async fn client(etcd: &Etcd) -> Client {
+async fn client(etcd: &Store) -> Client {
     Client::connect([etcd.endpoint()], None).await.unwrap()
 }
 
 /// Key, value and lease of everything below the top.
-async fn stored(etcd: &Etcd) -> Vec<(String, String, i64)> {
+async fn stored(etcd: &Store) -> Vec<(String, String, i64)> {
     etcd.get_prefix("top/")
         .await
         .iter()
@@ -111,7 +127,7 @@ impl Sink for Recorder {
 }
 
 impl Recorder {
-    fn watch(&self, etcd: &Etcd) -> Watcher {
+    fn watch(&self, etcd: &Store) -> Watcher {
         Watcher::open(options(etcd), WatchConfig::prefix("top/"), self.clone()).unwrap()
     }
 
@@ -128,7 +144,7 @@ impl Recorder {
     }
 
     /// I3: the view equals a read of the prefix.
-    async fn agrees_with(&self, etcd: &Etcd) {
+    async fn agrees_with(&self, etcd: &Store) {
         eventually(SOON, "the view to equal the store", async || {
             let store: BTreeMap<String, i64> = etcd
                 .get_prefix("top/")
@@ -147,39 +163,33 @@ impl Recorder {
     }
 }
 
-#[tokio::test]
-async fn a_session_writes_exactly_its_keys_under_one_lease_and_closing_removes_them() {
-    for version in EtcdVersion::ALL {
-        let etcd = Etcd::start(version).await;
-        let session = open(&etcd, 5);
-        let registered = session.ready_within(SOON).await.unwrap();
-        let puts: Vec<_> = ["a", "ab", "b"]
-            .into_iter()
-            .map(|name| session.put(format!("{ROOT}/{name}"), format!("value {name}")))
-            .collect();
-        for put in puts {
-            assert!(put.await.unwrap().revision >= registered.revision);
-        }
-        session.delete(format!("{ROOT}/a")).await.unwrap();
-
-        let lease = registered.lease;
-        let expected = [
-            (ROOT.to_owned(), "0a1b".to_owned(), lease),
-            (format!("{ROOT}/ab"), "value ab".to_owned(), lease),
-            (format!("{ROOT}/b"), "value b".to_owned(), lease),
-        ];
-        assert_eq!(stored(&etcd).await, expected);
-        assert_eq!(etcd.leases().await, [lease]);
-
-        session.close(SOON).await.unwrap();
-        assert_eq!(stored(&etcd).await, []);
-        assert!(etcd.leases().await.is_empty());
+async fn a_session_writes_exactly_its_keys_under_one_lease_and_closing_removes_them(etcd: Server) {
+    let session = open(&etcd, 5);
+    let registered = session.ready_within(SOON).await.unwrap();
+    let puts: Vec<_> = ["a", "ab", "b"]
+        .into_iter()
+        .map(|name| session.put(format!("{ROOT}/{name}"), format!("value {name}")))
+        .collect();
+    for put in puts {
+        assert!(put.await.unwrap().revision >= registered.revision);
     }
+    session.delete(format!("{ROOT}/a")).await.unwrap();
+
+    let lease = registered.lease;
+    let expected = [
+        (ROOT.to_owned(), "0a1b".to_owned(), lease),
+        (format!("{ROOT}/ab"), "value ab".to_owned(), lease),
+        (format!("{ROOT}/b"), "value b".to_owned(), lease),
+    ];
+    assert_eq!(stored(&etcd).await, expected);
+    assert_eq!(etcd.leases().await, [lease]);
+
+    session.close(SOON).await.unwrap();
+    assert_eq!(stored(&etcd).await, []);
+    assert!(etcd.leases().await.is_empty());
 }
 
-#[tokio::test]
-async fn many_puts_at_once_are_all_written_in_few_transactions() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn many_puts_at_once_are_all_written_in_few_transactions(etcd: Server) {
     let session = Arc::new(open(&etcd, 10));
     let puts: Vec<_> = (0..1000)
         .map(|n| {
@@ -202,9 +212,7 @@ async fn many_puts_at_once_are_all_written_in_few_transactions() {
     assert!(counts.transactions < 200, "{counts:?}");
 }
 
-#[tokio::test]
-async fn nothing_is_put_in_the_steady_state() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn nothing_is_put_in_the_steady_state(etcd: Server) {
     let session = open(&etcd, 1);
     session.put(format!("{ROOT}/a"), "1").await.unwrap();
     let before = session.status().borrow().counts;
@@ -217,9 +225,7 @@ async fn nothing_is_put_in_the_steady_state() {
     assert_eq!(etcd.get(&format!("{ROOT}/a")).await.unwrap().version, 1);
 }
 
-#[tokio::test]
-async fn later_news_replaces_earlier_news_that_is_not_written_yet() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn later_news_replaces_earlier_news_that_is_not_written_yet(etcd: Server) {
     let session = open(&etcd, 10);
     let key = format!("{ROOT}/a");
     // None of these is awaited before the last is sent, and the task may not run in between:
@@ -235,18 +241,14 @@ async fn later_news_replaces_earlier_news_that_is_not_written_yet() {
     assert_eq!((kv.value_text().as_str(), kv.version), ("3", 1));
 }
 
-#[tokio::test]
-async fn dropping_the_future_does_not_take_the_wish_back() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn dropping_the_future_does_not_take_the_wish_back(etcd: Server) {
     let session = open(&etcd, 10);
     drop(session.put(format!("{ROOT}/a"), "1"));
     held(&session).await;
     assert!(etcd.get(&format!("{ROOT}/a")).await.is_some());
 }
 
-#[tokio::test]
-async fn a_value_over_the_limit_is_refused_before_anything_is_sent() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_value_over_the_limit_is_refused_before_anything_is_sent(etcd: Server) {
     let session = open(&etcd, 10);
     let error = session
         .put(format!("{ROOT}/big"), vec![0; 1_500_001])
@@ -295,9 +297,7 @@ async fn a_value_that_only_etcd_refuses_fails_its_own_caller_and_blocks_no_other
     }
 }
 
-#[tokio::test]
-async fn a_key_outside_the_session_is_refused() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_key_outside_the_session_is_refused(etcd: Server) {
     let session = open(&etcd, 10);
     for key in ["other", ROOT, "top/0a1b-2/x", "top/0a1b/"] {
         let error = session.put(key, "").await.unwrap_err();
@@ -343,9 +343,7 @@ async fn an_address_that_never_answers_is_named_in_the_error() {
     assert!(text.contains("no answer within 300ms"), "{text}");
 }
 
-#[tokio::test]
-async fn a_dead_endpoint_of_the_list_is_passed_over() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_dead_endpoint_of_the_list_is_passed_over(etcd: Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dead = listener.local_addr().unwrap();
     drop(listener);
@@ -364,33 +362,27 @@ async fn a_dead_endpoint_of_the_list_is_passed_over() {
     assert_eq!(recorder.revisions().len(), 1);
 }
 
-#[tokio::test]
-async fn a_session_id_in_use_is_an_error_until_its_holder_is_gone() {
-    for version in EtcdVersion::ALL {
-        let etcd = Etcd::start(version).await;
-        let holder = open(&etcd, 5);
-        let lease = holder.ready_within(SOON).await.unwrap().lease;
-        let second = open(&etcd, 5);
-        let error = second.ready_within(SOON).await.unwrap_err();
-        assert_eq!(
-            error,
-            Error::SessionTaken {
-                key: ROOT.to_owned(),
-                lease
-            }
-        );
-        assert_eq!(etcd.get(ROOT).await.unwrap().lease, lease);
+async fn a_session_id_in_use_is_an_error_until_its_holder_is_gone(etcd: Server) {
+    let holder = open(&etcd, 5);
+    let lease = holder.ready_within(SOON).await.unwrap().lease;
+    let second = open(&etcd, 5);
+    let error = second.ready_within(SOON).await.unwrap_err();
+    assert_eq!(
+        error,
+        Error::SessionTaken {
+            key: ROOT.to_owned(),
+            lease
+        }
+    );
+    assert_eq!(etcd.get(ROOT).await.unwrap().lease, lease);
 
-        holder.close(SOON).await.unwrap();
-        held(&second).await;
-        let second_lease = second.ready().await.unwrap().lease;
-        assert_eq!(etcd.get(ROOT).await.unwrap().lease, second_lease);
-    }
+    holder.close(SOON).await.unwrap();
+    held(&second).await;
+    let second_lease = second.ready().await.unwrap().lease;
+    assert_eq!(etcd.get(ROOT).await.unwrap().lease, second_lease);
 }
 
-#[tokio::test]
-async fn a_takeover_replaces_the_keys_of_the_other_and_does_not_come_back() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_takeover_replaces_the_keys_of_the_other_and_does_not_come_back(etcd: Server) {
     let first = open(&etcd, 5);
     first.put(format!("{ROOT}/old"), "1").await.unwrap();
     let mut takeover = config(5);
@@ -474,31 +466,24 @@ async fn an_etcd_stopped_for_longer_than_the_lease_is_reconciled_when_it_goes_on
     }
 }
 
-#[tokio::test]
-async fn a_lease_revoked_by_hand_is_replaced_and_all_keys_come_back() {
-    for version in EtcdVersion::ALL {
-        let etcd = Etcd::start(version).await;
-        let session = open(&etcd, 2);
-        let recorder = Recorder::default();
-        let _watcher = recorder.watch(&etcd);
-        session.put(format!("{ROOT}/a"), "1").await.unwrap();
-        let lease = session.status().borrow().lease.unwrap();
-        etcd.etcdctl(&["lease", "revoke", &format!("{lease:x}")])
-            .await;
-        let mut status = session.status();
-        let again = status.wait_for(|s| {
-            s.phase == SessionPhase::Held && s.lease.is_some_and(|next| next != lease)
-        });
-        tokio::time::timeout(SOON, again).await.unwrap().unwrap();
-        assert_eq!(stored(&etcd).await.len(), 2);
-        assert_eq!(etcd.leases().await.len(), 1);
-        recorder.agrees_with(&etcd).await;
-    }
+async fn a_lease_revoked_by_hand_is_replaced_and_all_keys_come_back(etcd: Server) {
+    let session = open(&etcd, 2);
+    let recorder = Recorder::default();
+    let _watcher = recorder.watch(&etcd);
+    session.put(format!("{ROOT}/a"), "1").await.unwrap();
+    let lease = session.status().borrow().lease.unwrap();
+    etcd.etcdctl(&["lease", "revoke", &format!("{lease:x}")])
+        .await;
+    let mut status = session.status();
+    let again = status
+        .wait_for(|s| s.phase == SessionPhase::Held && s.lease.is_some_and(|next| next != lease));
+    tokio::time::timeout(SOON, again).await.unwrap().unwrap();
+    assert_eq!(stored(&etcd).await.len(), 2);
+    assert_eq!(etcd.leases().await.len(), 1);
+    recorder.agrees_with(&etcd).await;
 }
 
-#[tokio::test]
-async fn a_key_deleted_by_hand_comes_back_and_a_stray_key_goes() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn a_key_deleted_by_hand_comes_back_and_a_stray_key_goes(etcd: Server) {
     let session = open(&etcd, 2);
     let key = format!("{ROOT}/a");
     session.put(&*key, "1").await.unwrap();
@@ -625,44 +610,40 @@ async fn a_cut_connection_is_taken_up_from_the_cursor_and_not_by_a_listing() {
     assert_eq!(counts.watches, 2, "{counts:?}");
 }
 
-#[tokio::test]
-async fn a_listing_in_pages_under_load_misses_nothing_and_delivers_nothing_twice() {
-    for version in EtcdVersion::ALL {
-        let etcd = Etcd::start(version).await;
-        let mut client = client(&etcd).await;
-        for chunk in 0..50 {
-            let puts: Vec<_> = (0..100)
-                .map(|n| TxnOp::put(format!("top/{:05}", chunk * 100 + n), "x".repeat(500), None))
-                .collect();
-            client.txn(Txn::new().and_then(puts)).await.unwrap();
-        }
-        let writer = tokio::spawn(async move {
-            for n in 0..500 {
-                let key = format!("top/{:05}-late", n * 10);
-                let options = PutOptions::new();
-                client.put(key, "late", Some(options)).await.unwrap();
-            }
-        });
-        let recorder = Recorder::default();
-        let mut config = WatchConfig::prefix("top/");
-        config.page_size = 100;
-        let watcher = Watcher::open(options(&etcd), config, recorder.clone()).unwrap();
-        writer.await.unwrap();
-        eventually(SOON, "5,500 keys", async || {
-            match recorder.view().keys.len() {
-                5500 => Ok(()),
-                seen => Err(seen),
-            }
-        })
-        .await;
-        assert_eq!(recorder.view().puts, 5500);
-        let live = |phase| phase == WatchPhase::Live;
-        let mut status = watcher.status();
-        status.wait_for(|s| live(s.phase)).await.unwrap();
-        let status = watcher.status().borrow().clone();
-        assert_eq!((status.counts.lists, status.keys), (1, 5500));
-        watcher.close().await.unwrap();
+async fn a_listing_in_pages_under_load_misses_nothing_and_delivers_nothing_twice(etcd: Server) {
+    let mut client = client(&etcd).await;
+    for chunk in 0..50 {
+        let puts: Vec<_> = (0..100)
+            .map(|n| TxnOp::put(format!("top/{:05}", chunk * 100 + n), "x".repeat(500), None))
+            .collect();
+        client.txn(Txn::new().and_then(puts)).await.unwrap();
     }
+    let writer = tokio::spawn(async move {
+        for n in 0..500 {
+            let key = format!("top/{:05}-late", n * 10);
+            let options = PutOptions::new();
+            client.put(key, "late", Some(options)).await.unwrap();
+        }
+    });
+    let recorder = Recorder::default();
+    let mut config = WatchConfig::prefix("top/");
+    config.page_size = 100;
+    let watcher = Watcher::open(options(&etcd), config, recorder.clone()).unwrap();
+    writer.await.unwrap();
+    eventually(SOON, "5,500 keys", async || {
+        match recorder.view().keys.len() {
+            5500 => Ok(()),
+            seen => Err(seen),
+        }
+    })
+    .await;
+    assert_eq!(recorder.view().puts, 5500);
+    let live = |phase| phase == WatchPhase::Live;
+    let mut status = watcher.status();
+    status.wait_for(|s| live(s.phase)).await.unwrap();
+    let status = watcher.status().borrow().clone();
+    assert_eq!((status.counts.lists, status.keys), (1, 5500));
+    watcher.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -689,7 +670,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn to(etcd: &Etcd) -> Self {
+    async fn to(etcd: &Store) -> Self {
         let target = etcd.endpoint();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

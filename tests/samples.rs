@@ -45,10 +45,13 @@ struct Sample {
 
 impl Sample {
     fn start(name: &str, etcd: &str, more: &[&str]) -> Self {
+        Self::run(name, &[&["--etcd", etcd], more].concat())
+    }
+
+    fn run(name: &str, arguments: &[&str]) -> Self {
         let mut command = dying_with_us(program(name));
         command
-            .args(["--etcd", etcd])
-            .args(more)
+            .args(arguments)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -166,6 +169,84 @@ async fn both_sides_in_one_process_do_all_there_is_and_end() {
         "Rust.sayHelloPromise called by: ConsumerPromise",
         "answer promise: ",
         "removed",
+    ] {
+        sample.says(line).await;
+    }
+    let (status, errors) = sample.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_watcher_prints_what_comes_and_goes() {
+    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+    let watcher = Sample::start("watcher", &etcd.endpoint(), &[]);
+    watcher.says("connected ").await;
+    let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    assert_eq!(watcher.says("added ").await, exported);
+    exporter.stop("INT").await;
+    assert_eq!(watcher.says("removed ").await, exported);
+    watcher.stop("TERM").await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn the_registry_serves_the_others_in_place_of_etcd() {
+    let registry = Sample::run("registry", &["--listen", "127.0.0.1:0"]);
+    let address = registry.says("listening on ").await;
+    let exporter = Sample::start("hello_exporter", &address, &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    let consumer = Sample::start("hello_consumer", &address, &[]);
+    consumer.says("connected ").await;
+    assert_eq!(consumer.says("imported ").await, exported);
+
+    let second = Sample::run("registry", &["--listen", &address]);
+    let (status, errors) = second.end(SECONDS).await;
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&format!("cannot listen on {address}")));
+
+    exporter.says("Rust.sayHello called by: ").await;
+    drop((exporter, consumer));
+    registry.stop("TERM").await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn a_sample_that_runs_the_registry_is_joined_by_its_address() {
+    let watcher = Sample::run("watcher", &["--embedded", "127.0.0.1:0"]);
+    watcher.says("connected ").await;
+    let address = watcher.says("listening on ").await;
+    let exporter = Sample::start("hello_exporter", &address, &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    assert_eq!(watcher.says("added ").await, exported);
+    exporter.stop("TERM").await;
+    assert_eq!(watcher.says("removed ").await, exported);
+    watcher.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn a_policy_of_ones_own_exports_one_team_and_imports_from_one_framework() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let sample = Sample::start("custom_topology", &etcd.endpoint(), &[]);
+    for line in [
+        "connected ",
+        "red kept",
+        "blue exported",
+        "connected ",
+        "connected ",
+        "heard of an endpoint",
+        "heard of an endpoint",
+        "imported what blue approved",
+        "Rust.sayHello called by: ConsumerSync",
+        "answer sync: ",
+        "Rust.sayHelloAsync called by: ConsumerAsync",
+        "answer async: ",
+        "Rust.sayHelloPromise called by: ConsumerPromise",
+        "answer promise: ",
     ] {
         sample.says(line).await;
     }

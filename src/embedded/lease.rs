@@ -152,3 +152,62 @@ fn deadline(ttl: i64, now: Instant) -> Instant {
     let ttl = Duration::from_secs(ttl.unsigned_abs());
     now.checked_add(ttl).unwrap_or_else(|| now + FAR)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+mod tests {
+    use super::*;
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_time_to_live_is_at_least_the_shortest_and_at_most_etcds_longest() {
+        let now = Instant::now();
+        let mut leases = Leases::new(2);
+        for (id, (asked, granted)) in (1..).zip([(-5, 2), (0, 2), (1, 2), (2, 2), (3, 3)]) {
+            assert_eq!(leases.grant(id, asked, now), Ok(granted));
+        }
+        assert_eq!(leases.grant(9, 9_000_000_000, now), Ok(9_000_000_000));
+        let too_long = leases.grant(10, 9_000_000_001, now);
+        assert_eq!(too_long, Err(Error::LeaseTtlTooLarge));
+        assert_eq!(leases.grant(1, 5, now), Err(Error::LeaseExists));
+        assert_eq!(leases.grant(-7, 5, now), Ok(5), "etcd takes negative ids");
+    }
+
+    #[test]
+    fn a_lease_is_due_when_its_time_is_over_and_not_before() {
+        let start = Instant::now();
+        let mut leases = Leases::new(2);
+        leases.grant(1, 10, start).unwrap();
+        leases.grant(2, 5, start).unwrap();
+        assert_eq!(leases.next_deadline(), Some(after(start, 5)));
+        let just_before = after(start, 5) - Duration::from_nanos(1);
+        assert_eq!(leases.remove_due(just_before), None);
+        let ended = leases.remove_due(after(start, 5)).map(|(id, _)| id);
+        assert_eq!(ended, Some(2));
+        assert!(leases.contains(1) && !leases.contains(2));
+    }
+
+    #[test]
+    fn a_keepalive_counts_the_time_anew() {
+        let start = Instant::now();
+        let mut leases = Leases::new(2);
+        leases.grant(1, 10, start).unwrap();
+        leases.grant(2, 11, start).unwrap();
+        assert_eq!(leases.keep_alive(1, after(start, 9)), Ok(10));
+        assert_eq!(leases.ids().collect::<Vec<_>>(), [2, 1]);
+        let info = leases.info(1, after(start, 9)).unwrap();
+        assert_eq!((info.remaining, info.granted), (10, 10));
+        let later = after(start, 9) + Duration::from_millis(1);
+        assert_eq!(leases.info(1, later).unwrap().remaining, 9);
+        let unknown = leases.keep_alive(3, start);
+        assert_eq!(unknown, Err(Error::LeaseNotFound));
+        assert_eq!(leases.remove(3), Err(Error::LeaseNotFound));
+    }
+}

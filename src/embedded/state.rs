@@ -258,3 +258,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,4 +3,5 @@
 mod description;
 pub mod service_info;
 
+pub(crate) use description::package_of;
 pub use description::{DescriptionError, EndpointDescription};

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+#[cfg(feature = "embedded")]
+use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
-use crate::discovery::etcd::{ConfigError, Environment, EtcdConfig, EtcdDiscovery};
+use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
+use crate::discovery::{EndpointListeners, Subscriber as _};
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
+#[cfg(feature = "embedded")]
+use crate::embedded;
 use crate::keyspace::{Credentials, TlsOptions};
 use crate::names::FrameworkId;
 use crate::network::Network;
 use crate::properties::{Properties, Value};
 use crate::services::Registry;
-use crate::topology::{Discovery, Policy, TopologyManager};
+use crate::topology::{Discovery, Policy, TopologyManager, TopologyPolicy};
 
 type Change = Box<dyn FnOnce(&mut EtcdConfig) + Send>;
 
@@ -39,10 +44,12 @@ pub struct FrameworkBuilder {
     xmlrpc: Option<String>,
     #[cfg(feature = "xmlrpc")]
     xmlrpc_config: Option<XmlRpcConfig>,
+    #[cfg(feature = "embedded")]
+    embedded: Option<embedded::Builder>,
     network: Option<Arc<dyn Network>>,
     framework_id: Option<FrameworkId>,
     providers: Vec<Arc<dyn Provider>>,
-    policy: Policy,
+    policy: Arc<dyn TopologyPolicy>,
     connect_timeout: Option<Duration>,
     connected: Option<Callback>,
 }
@@ -58,10 +65,12 @@ impl FrameworkBuilder {
             xmlrpc: None,
             #[cfg(feature = "xmlrpc")]
             xmlrpc_config: None,
+            #[cfg(feature = "embedded")]
+            embedded: None,
             network: None,
             framework_id: None,
             providers: Vec::new(),
-            policy: Policy::default(),
+            policy: Arc::new(Policy::default()),
             connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
             connected: None,
         }
@@ -72,6 +81,35 @@ impl FrameworkBuilder {
     /// configures it, the framework discovers and announces nothing.
     pub fn etcd(mut self, endpoints: impl Into<String>) -> Self {
         self.etcd = Some(endpoints.into());
+        self
+    }
+
+    /// Runs a registry in this process, in memory, and discovers through it: nothing else needs to
+    /// be there. Only frameworks of this process see it; with
+    /// [`FrameworkBuilder::embedded_with`] others join by its address.
+    ///
+    /// It is for development, tests and demonstrations (see [`embedded`](crate::embedded)).
+    #[cfg(feature = "embedded")]
+    pub fn embedded(self) -> Self {
+        self.embedded_with(embedded::Registry::builder())
+    }
+
+    /// As [`FrameworkBuilder::embedded`], with a registry that listens, so that others can join it
+    /// with [`FrameworkBuilder::etcd`]:
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), osgi_remote::FrameworkError> {
+    /// use osgi_remote::{Framework, embedded::Registry};
+    ///
+    /// let registry = Registry::builder().listen("127.0.0.1:2379");
+    /// let first = Framework::builder().embedded_with(registry).start().await?;
+    /// let second = Framework::builder().etcd("127.0.0.1:2379").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "embedded")]
+    pub fn embedded_with(mut self, registry: embedded::Builder) -> Self {
+        self.embedded = Some(registry);
         self
     }
 
@@ -155,9 +193,10 @@ impl FrameworkBuilder {
         self
     }
 
-    /// Which services are exported and which endpoints imported.
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+    /// Which services are exported, and which endpoints announced and imported:
+    /// filters ([`Policy`]), or a policy of one's own.
+    pub fn policy(mut self, policy: impl TopologyPolicy) -> Self {
+        self.policy = Arc::new(policy);
         self
     }
 
@@ -182,7 +221,7 @@ impl FrameworkBuilder {
         self
     }
 
-    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, ConfigError> {
+    fn etcd_config(&mut self) -> Result<Option<EtcdConfig>, FrameworkError> {
         let mut properties = self.properties.clone();
         if let Some(endpoints) = &self.etcd {
             for name in ["hostname", "port"] {
@@ -206,6 +245,36 @@ impl FrameworkBuilder {
         Ok(config)
     }
 
+    /// Where etcd is said to be.
+    fn etcd_address(&self) -> Option<String> {
+        let names = ["etcd.hostname", "ecf.discovery.etcd3.hostname"];
+        let said = names.iter().find_map(|name| self.properties.get(name));
+        self.etcd.clone().or_else(|| Some(said?.to_string()))
+    }
+
+    /// Starts the registry that is to run here, and turns discovery to it.
+    #[cfg(feature = "embedded")]
+    async fn start_embedded(&mut self) -> Result<Option<embedded::Registry>, FrameworkError> {
+        let Some(builder) = self.embedded.take() else {
+            return Ok(None);
+        };
+        if let Some(etcd) = self.etcd_address() {
+            return Err(FrameworkError::TwoRegistries { etcd });
+        }
+        let registry = builder.start().await?;
+        for address in registry.addresses() {
+            info!(%address, "the embedded registry listens");
+        }
+        let network = Arc::new(InProcess(registry.dialer()));
+        self.etcd = Some(ADDRESS.to_owned());
+        // After all other changes: within a process there is neither TLS nor a user.
+        self.etcd_changes.push(Box::new(move |config| {
+            config.connect.network = network;
+            (config.connect.tls, config.connect.user) = (None, None);
+        }));
+        Ok(Some(registry))
+    }
+
     /// Starts the framework. When it returns, the session is registered and
     /// all endpoints are known, unless it was told not to wait.
     ///
@@ -218,6 +287,8 @@ impl FrameworkBuilder {
     /// framework is left then, in etcd neither, if it can be reached within
     /// `etcd.disconnect_timeout`.
     pub async fn start(mut self) -> Result<Framework, FrameworkError> {
+        #[cfg(feature = "embedded")]
+        let embedded = self.start_embedded().await?;
         let id = self.framework_id.take().unwrap_or_else(FrameworkId::random);
         let registry = Registry::new();
         let admin = RemoteServiceAdmin::new(id.clone(), registry.clone());
@@ -246,16 +317,28 @@ impl FrameworkBuilder {
             }
         };
         let discoveries = etcd.iter().map(|d| Arc::clone(d) as Arc<dyn Discovery>);
-        let topology =
-            TopologyManager::start(admin.clone(), &registry, discoveries.collect(), self.policy);
+        let topology = TopologyManager::start_with(
+            admin.clone(),
+            &registry,
+            discoveries.collect(),
+            self.policy,
+        );
+        let listeners = EndpointListeners::new();
+        listeners.add_source(topology.announced());
+        if let Some(etcd) = &etcd {
+            listeners.add_source(etcd.endpoints());
+        }
         let mut framework = Framework {
             id,
             registry,
             admin,
             exports: topology.exports().clone(),
             topology,
+            listeners,
             etcd,
             connecting: None,
+            #[cfg(feature = "embedded")]
+            embedded,
         };
         match self.connect_timeout {
             Some(timeout) => {

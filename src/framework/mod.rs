@@ -1,6 +1,8 @@
 //! The framework: wires everything, and owns the shutdown.
 
 mod builder;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod export;
 
 use std::fmt;
@@ -11,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
+use crate::discovery::EndpointListeners;
 use crate::discovery::etcd::{ConfigError, EtcdDiscovery, Health, HealthUpdates};
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
@@ -25,6 +28,9 @@ pub use export::Export;
 
 /// How long [`FrameworkBuilder::start`] waits for etcd unless told otherwise.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long endpoint listeners may take at the end to hear that all is gone.
+const LISTENERS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A failure to start, use or end a framework.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,16 @@ pub enum FrameworkError {
     /// A filter does not parse.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The framework is to run a registry itself, and also to use etcd.
+    #[error("the registry is embedded, and etcd is at '{etcd}': leave one of them away")]
+    TwoRegistries {
+        /// Where etcd is said to be.
+        etcd: String,
+    },
+    /// The embedded registry does not start.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Embedded(#[from] crate::embedded::Error),
     /// The topology manager's task failed. This is a defect of this crate.
     #[error("the topology manager failed: {0}")]
     Topology(#[from] tokio::task::JoinError),
@@ -77,8 +93,12 @@ pub struct Framework {
     admin: RemoteServiceAdmin,
     exports: ExportFeed,
     topology: TopologyManager,
+    listeners: EndpointListeners,
     etcd: Option<Arc<EtcdDiscovery>>,
     connecting: Option<AbortOnDropHandle<()>>,
+    // The last one, so that those that use it end before it does.
+    #[cfg(feature = "embedded")]
+    embedded: Option<crate::embedded::Registry>,
 }
 
 impl Framework {
@@ -137,6 +157,12 @@ impl Framework {
         &self.admin
     }
 
+    /// The registry that this framework runs, if it does: for its addresses.
+    #[cfg(feature = "embedded")]
+    pub fn embedded(&self) -> Option<&crate::embedded::Registry> {
+        self.embedded.as_ref()
+    }
+
     /// Discovery through etcd, if it is configured.
     pub fn etcd(&self) -> Option<&EtcdDiscovery> {
         self.etcd.as_deref()
@@ -150,6 +176,15 @@ impl Framework {
     /// How discovery stands, as it changes; `None` without discovery.
     pub fn health_updates(&self) -> Option<HealthUpdates> {
         self.etcd().map(EtcdDiscovery::health_updates)
+    }
+
+    /// Where to listen to endpoints: to others' as discovery tells of them,
+    /// and to one's own that are announced.
+    ///
+    /// What is of interest is up to the listener's scope:
+    /// [`Scope::remote`](crate::discovery::Scope::remote) are others'.
+    pub fn endpoints(&self) -> &EndpointListeners {
+        &self.listeners
     }
 
     /// How the exports stand, by `service.id`.
@@ -228,7 +263,8 @@ impl Framework {
 
     /// Ends the framework: announcements are taken back (all at once, by
     /// revoking the lease), then proxies go and exports close. When it
-    /// returns, no task of it is left.
+    /// returns, no task of it is left. A registry that it runs ends last, and
+    /// with it what other frameworks have in it.
     ///
     /// # Errors
     ///
@@ -253,6 +289,11 @@ impl Framework {
             Err(error) => Err(error),
         };
         self.admin.close().await;
+        self.listeners.close(LISTENERS_PATIENCE).await;
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = self.embedded.take() {
+            embedded.shutdown().await;
+        }
         info!(framework = %self.id, "framework ended");
         stopped?;
         Ok(discovered?)

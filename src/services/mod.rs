@@ -4,6 +4,7 @@
 //! finds it by interface and filter, or tracks what comes and goes. A remote
 //! service's proxy is registered here like any other.
 
+mod demand;
 mod reference;
 mod service;
 mod tracker;
@@ -11,22 +12,25 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+pub use demand::{Demand, DemandFeed, DemandId};
 pub use reference::{ServiceId, ServiceReference};
 pub use service::Service;
 pub use tracker::{TrackedEvent, Tracker};
 
-use crate::feed::{Change, Feed, Listener};
+use crate::feed::{Change, Feed, Listener, Topics};
 use crate::filter::Filter;
 use crate::interface::Interface;
 use crate::names::osgi;
 use crate::properties::{Properties, Value};
+use demand::Demanding;
 use reference::{Entry, sort_best_first};
 
 /// A failure of the registry.
@@ -88,12 +92,24 @@ pub enum ServiceEventKind {
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     // A std-like mutex, not tokio's: it is held for lookups in memory only,
     // never across an await.
     state: Mutex<State>,
     feed: Feed<ServiceId, Snapshot>,
+    demands: DemandFeed,
+    last_demand: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            demands: DemandFeed::new(),
+            last_demand: AtomicU64::new(0),
+            feed: Feed::with_topics(|snapshot| snapshot.properties.string_plus(osgi::OBJECT_CLASS)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +117,14 @@ struct State {
     last_id: ServiceId,
     services: BTreeMap<ServiceId, ServiceReference>,
     by_interface: HashMap<String, Vec<ServiceReference>>,
+    tied: HashMap<ServiceId, Vec<Weak<dyn Tied>>>,
+}
+
+/// What ends with a service: an export of it, say.
+pub(crate) trait Tied: Send + Sync {
+    /// Called once, by whoever unregisters the service and before that
+    /// returns. It must not block.
+    fn service_gone(self: Arc<Self>);
 }
 
 #[derive(Clone)]
@@ -225,23 +249,54 @@ impl Registry {
             })
     }
 
-    /// Tracks the services of a Rust interface that match the filter.
+    /// What is tracked and waited for now, by [`Registry::track`] and
+    /// [`Registry::wait_for`], and news of it. Who may provide services on
+    /// demand listens here (rule T07).
+    pub fn demands(&self) -> &DemandFeed {
+        &self.0.demands
+    }
+
+    /// Tracks the services of a Rust interface that match the filter. As long
+    /// as the tracker lives they are in [demand](Registry::demands).
     pub fn track<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> Tracker<I> {
-        Tracker::new(self.listen(Some(I::NAME), filter))
+        let demand = Arc::new(Demand::new(I::NAME, filter.clone()));
+        let demanding = Demanding {
+            feed: self.0.demands.clone(),
+            id: self.0.last_demand.fetch_add(1, Ordering::Relaxed),
+        };
+        self.0.demands.set(demanding.id, demand);
+        Tracker::new(self.listen(Some(I::NAME), filter), demanding)
+    }
+
+    /// Has `tied` told when the service goes; false if it is gone already.
+    ///
+    /// Events reach listeners through queues. What must not outlive a service
+    /// by the time that a queue takes is tied to it instead.
+    pub(crate) fn tie(&self, service: &ServiceReference, tied: Weak<dyn Tied>) -> bool {
+        let mut state = self.0.state.lock();
+        if state.services.get(&service.id()) != Some(service) {
+            return false;
+        }
+        let all = state.tied.entry(service.id()).or_default();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(tied);
+        true
     }
 
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
-        let interface = interface.map(str::to_owned);
-        self.listen_where(move |properties| {
-            let has = |name: &String| {
-                let names = properties.string_plus(osgi::OBJECT_CLASS);
-                names.contains(&name.as_str())
-            };
-            interface.as_ref().is_none_or(has)
-                && filter.as_ref().is_none_or(|f| f.matches(properties))
-        })
+        // The feed asks by interface only about services that have it.
+        let topics = interface.map_or(Topics::All, |name| {
+            Topics::Of(BTreeSet::from([name.to_owned()]))
+        });
+        let select = move |snapshot: &Snapshot| {
+            let filter = filter.as_ref();
+            filter
+                .is_none_or(|f| f.matches(&snapshot.properties))
+                .then_some(())
+        };
+        ServiceListener(self.0.feed.listen_to(topics, select))
     }
 
     /// Listens to services whose properties are picked by `select`: first
@@ -329,8 +384,14 @@ impl ServiceRegistration {
         }
         shared.feed.remove(&self.reference.id());
         let service = self.reference.0.service.write().take();
+        let tied = state.tied.remove(&self.reference.id());
         // The service's own drop may do anything: not under the lock.
         drop(state);
+        for tied in tied.into_iter().flatten() {
+            if let Some(tied) = tied.upgrade() {
+                tied.service_gone();
+            }
+        }
         drop(service);
     }
 }

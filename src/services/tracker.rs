@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::demand::Demanding;
 use super::reference::sort_best_first;
 use super::{ServiceEvent, ServiceEventKind, ServiceId, ServiceListener, ServiceReference};
 use crate::interface::Interface;
@@ -29,14 +30,17 @@ pub struct Tracker<I: ?Sized> {
     listener: ServiceListener,
     /// Services that were gone again before their coming could be told.
     missed: BTreeSet<ServiceId>,
+    /// Ends with the tracker.
+    _demanding: Demanding,
     interface: PhantomData<fn() -> Arc<I>>,
 }
 
 impl<I: Interface + ?Sized> Tracker<I> {
-    pub(super) fn new(listener: ServiceListener) -> Self {
+    pub(super) fn new(listener: ServiceListener, demanding: Demanding) -> Self {
         Self {
             listener,
             missed: BTreeSet::new(),
+            _demanding: demanding,
             interface: PhantomData,
         }
     }

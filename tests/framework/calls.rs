@@ -6,6 +6,12 @@ use tokio::net::TcpStream;
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    a_call_that_cannot_be_answered_says_what_is_wrong_with_it,
+    a_fault_of_the_service_arrives_as_its_own,
+    rubbish_at_the_advertised_url_is_refused_and_calls_go_on,
+));
+
 fn untyped(framework: &Framework) -> Arc<dyn Invoker> {
     let references = framework
         .registry()
@@ -13,9 +19,7 @@ fn untyped(framework: &Framework) -> Arc<dyn Invoker> {
     references[0].invoker("org.example.Bench").unwrap()
 }
 
-#[tokio::test]
-async fn a_call_that_cannot_be_answered_says_what_is_wrong_with_it() {
-    let etcd = etcd().await;
+async fn a_call_that_cannot_be_answered_says_what_is_wrong_with_it(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let invoker = untyped(&healthy.guest);
     for (method, args, expected) in [
@@ -55,9 +59,7 @@ async fn a_call_that_cannot_be_answered_says_what_is_wrong_with_it() {
     healthy.check(&etcd).await;
 }
 
-#[tokio::test]
-async fn a_fault_of_the_service_arrives_as_its_own() {
-    let etcd = etcd().await;
+async fn a_fault_of_the_service_arrives_as_its_own(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let call = Call::new("withdraw", vec![Data::Int(101)]);
     let error = soon(untyped(&healthy.guest).invoke(call))
@@ -87,9 +89,7 @@ async fn post(url: &str, body: &[u8]) -> String {
     raw(url, &head, body).await
 }
 
-#[tokio::test]
-async fn rubbish_at_the_advertised_url_is_refused_and_calls_go_on() {
-    let etcd = etcd().await;
+async fn rubbish_at_the_advertised_url_is_refused_and_calls_go_on(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let url = url(&healthy.export).await;
     let endpoints = healthy.export.announced().await.unwrap();

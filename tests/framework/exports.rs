@@ -5,14 +5,19 @@ use osgi_remote::services::Service;
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent,
+    what_cannot_be_exported_is_not_even_registered,
+    what_cannot_be_exported_is_told_where_exports_stand,
+    a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free,
+));
+
 /// Why the service is not announced.
 async fn not_announced(export: &Export) -> String {
     soon(export.announced()).await.unwrap_err().to_string()
 }
 
-#[tokio::test]
-async fn an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent() {
-    let etcd = etcd().await;
+async fn an_endpoint_over_our_own_limit_is_refused_before_anything_is_sent(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let framework = start(&etcd).await;
     let export = export(&framework, props! { "big" => "x".repeat(1_600_000) });
@@ -92,7 +97,7 @@ fn impossible() -> [(&'static str, Value, &'static str); 4] {
             "service.exported.intents",
             "osgi.confidential".into(),
             "no distribution provider has the intents osgi.confidential; there is osgi.basic, \
-             osgi.async",
+             osgi.async, osgi.private",
         ),
         (
             "osgi.basic.timeout",
@@ -102,9 +107,7 @@ fn impossible() -> [(&'static str, Value, &'static str); 4] {
     ]
 }
 
-#[tokio::test]
-async fn what_cannot_be_exported_is_not_even_registered() {
-    let etcd = etcd().await;
+async fn what_cannot_be_exported_is_not_even_registered(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     for (name, value, expected) in impossible() {
         let refused = healthy.host.export::<dyn Bench>(
@@ -114,14 +117,16 @@ async fn what_cannot_be_exported_is_not_even_registered() {
         let error = refused.unwrap_err().to_string();
         assert_eq!(error, format!("the service is not registered: {expected}"));
     }
-    assert_eq!(healthy.host.registry().references(None, None).len(), 1);
+    let registered = healthy
+        .host
+        .registry()
+        .references(Some("org.example.Bench"), None);
+    assert_eq!(registered.len(), 1);
     healthy.check(&etcd).await;
 }
 
 /// The same through the registry, which does not know about exports.
-#[tokio::test]
-async fn what_cannot_be_exported_is_told_where_exports_stand() {
-    let etcd = etcd().await;
+async fn what_cannot_be_exported_is_told_where_exports_stand(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let host = &healthy.host;
     for (name, value, expected) in impossible() {
@@ -142,9 +147,9 @@ async fn what_cannot_be_exported_is_told_where_exports_stand() {
     healthy.check(&etcd).await;
 }
 
-#[tokio::test]
-async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free() {
-    let etcd = etcd().await;
+async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free(
+    etcd: Server,
+) {
     let port = support::process::ReservedPort::any();
     let address = format!("127.0.0.1:{}", port.number);
     let taken = std::net::TcpListener::bind(&address).unwrap();
@@ -158,7 +163,30 @@ async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_i
     assert!(error.contains("in use"), "{error}");
     assert_eq!(endpoint_keys(&etcd).await, [""; 0]);
     drop(taken);
-    export.set_properties(props! { "again" => true }).unwrap();
+    // Rule T06: nobody has to ask for it.
     announced_after_all(&export).await;
     assert_eq!(endpoint_keys(&etcd).await.len(), 1);
+}
+
+/// Rule V07.
+#[tokio::test]
+async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi() {
+    let log = Log::of_all_tests();
+    let etcd = etcd().await;
+    let framework = start(&etcd).await;
+    let export = export(&framework, props! {});
+    let endpoints = soon(export.announced()).await.unwrap();
+    framework.shutdown().await.unwrap();
+    let lines = log.lines(&format!("endpoint.id={}", endpoints[0].id()));
+    for kind in ["EXPORT_REGISTRATION", "EXPORT_UNREGISTRATION"] {
+        let told: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains(&format!("kind=\"{kind}\"")))
+            .collect();
+        assert_eq!(told.len(), 1, "{lines:#?}");
+        assert!(
+            told[0].contains("objectClass=[\"org.example.Bench\"]"),
+            "{told:?}"
+        );
+    }
 }

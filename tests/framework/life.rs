@@ -7,6 +7,15 @@ use crate::support::process::ReservedPort;
 use crate::*;
 use osgi_remote::framework::Connected;
 
+on_each_server!([embedded, etcd_3_5](
+    the_callback_is_told_once_of_the_session_and_lease_that_are_in_etcd,
+    a_shutdown_leaves_no_key_no_lease_no_task_and_no_port,
+    dropping_a_framework_leaves_no_task_either,
+    a_dead_server_in_the_list_does_not_keep_a_framework_from_starting,
+    bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_why,
+    announced_means_announced_with_the_properties_of_now,
+));
+
 /// Tasks of this test's runtime, which is its own.
 fn tasks() -> usize {
     tokio::runtime::Handle::current()
@@ -22,7 +31,7 @@ async fn tasks_end(before: usize) {
     .await;
 }
 
-async fn told_of_the_session(etcd: &Etcd, connected: &Connected) {
+async fn told_of_the_session(etcd: &Store, connected: &Connected) {
     let key = format!(
         "{}/{}",
         osgi_remote::names::TopKey::DEFAULT,
@@ -34,9 +43,7 @@ async fn told_of_the_session(etcd: &Etcd, connected: &Connected) {
     assert_eq!(etcd.leases().await, [connected.lease]);
 }
 
-#[tokio::test]
-async fn the_callback_is_told_once_of_the_session_and_lease_that_are_in_etcd() {
-    let etcd = etcd().await;
+async fn the_callback_is_told_once_of_the_session_and_lease_that_are_in_etcd(etcd: Server) {
     for disconnected in [false, true] {
         let (sender, told) = mpsc::channel();
         let mut builder = builder(&etcd).on_connected(move |connected| {
@@ -61,9 +68,7 @@ async fn the_callback_is_told_once_of_the_session_and_lease_that_are_in_etcd() {
     }
 }
 
-#[tokio::test]
-async fn a_shutdown_leaves_no_key_no_lease_no_task_and_no_port() {
-    let etcd = etcd().await;
+async fn a_shutdown_leaves_no_key_no_lease_no_task_and_no_port(etcd: Server) {
     let before = tasks();
     let host = start(&etcd).await;
     let export = export(&host, props! {});
@@ -83,9 +88,7 @@ async fn a_shutdown_leaves_no_key_no_lease_no_task_and_no_port() {
     tasks_end(before).await;
 }
 
-#[tokio::test]
-async fn dropping_a_framework_leaves_no_task_either() {
-    let etcd = etcd().await;
+async fn dropping_a_framework_leaves_no_task_either(etcd: Server) {
     let before = tasks();
     let host = start(&etcd).await;
     let export = export(&host, props! {});
@@ -120,9 +123,7 @@ async fn a_cancelled_start_leaves_no_task() {
     etcd.resume();
 }
 
-#[tokio::test]
-async fn a_dead_server_in_the_list_does_not_keep_a_framework_from_starting() {
-    let etcd = etcd().await;
+async fn a_dead_server_in_the_list_does_not_keep_a_framework_from_starting(etcd: Server) {
     let dead = ReservedPort::any();
     let endpoints = format!("127.0.0.1:{},{}", dead.number, etcd.endpoint());
     let framework = Framework::builder()
@@ -138,10 +139,8 @@ async fn a_dead_server_in_the_list_does_not_keep_a_framework_from_starting() {
 }
 
 /// Rule P19.
-#[tokio::test]
-async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_why() {
+async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_why(etcd: Server) {
     let log = Log::of_all_tests();
-    let etcd = etcd().await;
     let host = builder(&etcd).xmlrpc("0.0.0.0:0").start().await.unwrap();
     let export = export(&host, props! {});
     let url = url(&export).await;
@@ -177,9 +176,7 @@ async fn bound_to_all_addresses_it_advertises_one_that_can_be_reached_and_says_w
     assert!(line.contains(why), "{line}");
 }
 
-#[tokio::test]
-async fn announced_means_announced_with_the_properties_of_now() {
-    let etcd = etcd().await;
+async fn announced_means_announced_with_the_properties_of_now(etcd: Server) {
     let host = start(&etcd).await;
     let export = export(&host, props! { "n" => 0_i32 });
     for n in 0..20_i32 {

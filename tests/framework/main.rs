@@ -1,4 +1,4 @@
-//! Whole frameworks on real etcd servers: the pair, its life, and bad input.
+//! Whole frameworks on the embedded registry and on real etcd servers: the pair, its life, and bad input.
 #![cfg(feature = "xmlrpc")]
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,8 @@
 )]
 
 mod calls;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod exports;
 mod life;
 mod pair;
@@ -23,7 +25,7 @@ use osgi_remote::names::ecf;
 use osgi_remote::properties::Properties;
 use osgi_remote::services::{TrackedEvent, Tracker};
 use osgi_remote::{Export, Framework, FrameworkBuilder, async_trait, props, remote_service};
-use support::{Etcd, EtcdVersion, eventually};
+use support::{Etcd, EtcdVersion, Server, Store, eventually, on_each_server};
 use tokio::sync::Semaphore;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -107,13 +109,13 @@ async fn etcd() -> Etcd {
     Etcd::start(EtcdVersion::V3_5).await
 }
 
-fn builder(etcd: &Etcd) -> FrameworkBuilder {
+fn builder(etcd: &Store) -> FrameworkBuilder {
     Framework::builder()
         .etcd(etcd.endpoint())
         .connect_timeout(SOON)
 }
 
-async fn start(etcd: &Etcd) -> Framework {
+async fn start(etcd: &Store) -> Framework {
     builder(etcd).start().await.unwrap()
 }
 
@@ -131,13 +133,13 @@ async fn url(export: &Export) -> String {
 }
 
 /// All keys that are in etcd.
-async fn keys(etcd: &Etcd) -> Vec<String> {
+async fn keys(etcd: &Store) -> Vec<String> {
     let all = etcd.get_prefix("").await;
     all.iter().map(support::Kv::key_text).collect()
 }
 
 /// The keys of endpoints.
-async fn endpoint_keys(etcd: &Etcd) -> Vec<String> {
+async fn endpoint_keys(etcd: &Store) -> Vec<String> {
     let mut keys = keys(etcd).await;
     keys.retain(|key| key.matches('/').count() == 2);
     keys
@@ -219,7 +221,7 @@ struct Healthy {
 }
 
 impl Healthy {
-    async fn start(etcd: &Etcd) -> Self {
+    async fn start(etcd: &Store) -> Self {
         let host = start(etcd).await;
         let export = export(&host, props! { "healthy" => true });
         let guest = start(etcd).await;
@@ -235,7 +237,7 @@ impl Healthy {
 
     /// Calls go through, and there is one proxy and one endpoint, no less and
     /// no more.
-    async fn check(&self, etcd: &Etcd) {
+    async fn check(&self, etcd: &Store) {
         let answer = soon(self.proxy.echo("all is well".to_owned())).await;
         assert_eq!(answer.unwrap(), "all is well");
         assert_eq!(self.guest.admin().imported().len(), 1);

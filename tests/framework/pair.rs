@@ -6,9 +6,16 @@ use osgi_remote::services::Service;
 
 use crate::*;
 
+on_each_server!(
+    two_frameworks_find_each_other,
+    changed_properties_become_one_update_and_the_proxy_stays,
+    a_service_is_exported_as_long_as_it_has_the_mark,
+    taking_a_service_back_ends_its_key_its_proxy_and_calls_under_way,
+    a_service_that_could_not_be_exported_is_when_its_properties_are_mended,
+);
+
 /// The two find each other and call, in all three ways.
-async fn two_frameworks_find_each_other(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn two_frameworks_find_each_other(etcd: Server) {
     let host = start(&etcd).await;
     let export = export(&host, props! { "colour" => "red" });
     let endpoints = soon(export.announced()).await.unwrap();
@@ -30,9 +37,14 @@ async fn two_frameworks_find_each_other(version: EtcdVersion) {
     // A framework never imports its own, and a proxy is never exported again:
     // there is one endpoint, and one proxy.
     assert!(host.admin().imported().is_empty());
-    assert_eq!(host.registry().references(None, None).len(), 1);
+    let benches = |of: &Framework| {
+        of.registry()
+            .references(Some("org.example.Bench"), None)
+            .len()
+    };
+    assert_eq!(benches(&host), 1);
     assert!(guest.admin().exported().is_empty());
-    assert_eq!(guest.registry().references(None, None).len(), 1);
+    assert_eq!(benches(&guest), 1);
     let mut expected = vec![
         format!("{}/{}", top(), host.etcd().unwrap().session_id()),
         format!("{}/{}", top(), guest.etcd().unwrap().session_id()),
@@ -55,16 +67,6 @@ async fn two_frameworks_find_each_other(version: EtcdVersion) {
 
 fn top() -> &'static str {
     osgi_remote::names::TopKey::DEFAULT
-}
-
-#[tokio::test]
-async fn two_frameworks_find_each_other_on_etcd_3_4() {
-    two_frameworks_find_each_other(EtcdVersion::V3_4).await;
-}
-
-#[tokio::test]
-async fn two_frameworks_find_each_other_on_etcd_3_5() {
-    two_frameworks_find_each_other(EtcdVersion::V3_5).await;
 }
 
 #[tokio::test]
@@ -97,9 +99,7 @@ async fn a_service_registered_before_etcd_is_there_is_exported_when_it_is() {
 }
 
 /// Rules C03 and U01.
-#[tokio::test]
-async fn changed_properties_become_one_update_and_the_proxy_stays() {
-    let etcd = etcd().await;
+async fn changed_properties_become_one_update_and_the_proxy_stays(etcd: Server) {
     let host = start(&etcd).await;
     let export = export(&host, props! { "colour" => "red" });
     soon(export.announced()).await.unwrap();
@@ -134,6 +134,7 @@ async fn changed_properties_become_one_update_and_the_proxy_stays() {
     assert_eq!(
         kinds,
         [
+            AdminEventKind::ImportRegistration,
             AdminEventKind::ImportUpdate,
             AdminEventKind::ImportUnregistration
         ]
@@ -141,9 +142,7 @@ async fn changed_properties_become_one_update_and_the_proxy_stays() {
 }
 
 /// Rule T05.
-#[tokio::test]
-async fn a_service_is_exported_as_long_as_it_has_the_mark() {
-    let etcd = etcd().await;
+async fn a_service_is_exported_as_long_as_it_has_the_mark(etcd: Server) {
     let host = start(&etcd).await;
     let service = Service::of::<dyn Bench>(Arc::new(BenchImpl::default()));
     let registration = host.registry().register(service, props! {}).unwrap();
@@ -174,9 +173,7 @@ async fn a_service_is_exported_as_long_as_it_has_the_mark() {
 }
 
 /// Rules C04 and L06.
-#[tokio::test]
-async fn taking_a_service_back_ends_its_key_its_proxy_and_calls_under_way() {
-    let etcd = etcd().await;
+async fn taking_a_service_back_ends_its_key_its_proxy_and_calls_under_way(etcd: Server) {
     let host = start(&etcd).await;
     let service = Arc::new(BenchImpl::default());
     let waiting = Arc::clone(&service.waiting);
@@ -215,9 +212,7 @@ async fn taking_a_service_back_ends_its_key_its_proxy_and_calls_under_way() {
 }
 
 /// A property that was too bad to export and is mended.
-#[tokio::test]
-async fn a_service_that_could_not_be_exported_is_when_its_properties_are_mended() {
-    let etcd = etcd().await;
+async fn a_service_that_could_not_be_exported_is_when_its_properties_are_mended(etcd: Server) {
     let host = start(&etcd).await;
     let service = Service::of::<dyn Bench>(Arc::new(BenchImpl::default()));
     let bad = props! { "service.exported.interfaces" => "*", "osgi.basic.timeout" => "soon" };

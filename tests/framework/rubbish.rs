@@ -8,6 +8,11 @@ use serde_json::Value as Json;
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    rubbish_below_the_top_key_is_reported_for_its_key_and_harms_no_other,
+    an_endpoint_whose_url_is_broken_is_told_and_not_imported,
+));
+
 const STRANGER: &str = "11111111-1111-4111-8111-111111111111";
 
 fn below(rest: &str) -> String {
@@ -15,7 +20,7 @@ fn below(rest: &str) -> String {
 }
 
 /// The healthy endpoint's value with other values of some properties.
-async fn like_the_healthy_one(etcd: &Etcd, changes: &[(&str, &str)]) -> String {
+async fn like_the_healthy_one(etcd: &Store, changes: &[(&str, &str)]) -> String {
     let key = &endpoint_keys(etcd).await[0];
     let mut value: Json = serde_json::from_str(&etcd.get(key).await.unwrap().value_text()).unwrap();
     let entries = value["properties"].as_array_mut().unwrap();
@@ -39,9 +44,7 @@ async fn rejected_are(framework: &Framework, expected: usize) -> Arc<BTreeMap<St
     .await
 }
 
-#[tokio::test]
-async fn rubbish_below_the_top_key_is_reported_for_its_key_and_harms_no_other() {
-    let etcd = etcd().await;
+async fn rubbish_below_the_top_key_is_reported_for_its_key_and_harms_no_other(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let mismatch = like_the_healthy_one(&etcd, &[("endpoint.id", "another")]).await;
     let no_number = like_the_healthy_one(
@@ -106,11 +109,11 @@ async fn rubbish_below_the_top_key_is_reported_for_its_key_and_harms_no_other() 
     healthy.check(&etcd).await;
 }
 
-#[tokio::test]
-async fn an_endpoint_whose_url_is_broken_is_told_and_not_imported() {
-    let etcd = etcd().await;
+async fn an_endpoint_whose_url_is_broken_is_told_and_not_imported(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let mut events = healthy.guest.admin().events();
+    let there = soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(there.kind, AdminEventKind::ImportRegistration);
     for (id, url) in [
         ("e-1", "localhost:8080"),
         ("e-2", "ftp://localhost/xml-rpc"),

@@ -7,10 +7,18 @@ use osgi_remote::properties::Value;
 use crate::support::process::ReservedPort;
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    the_names_of_ipopo_configure,
+    the_names_of_ecf_configure,
+    a_setting_that_cannot_be_used_is_refused_by_name_value_and_remedy,
+    a_session_id_in_use_is_refused_with_the_lease_that_holds_it,
+    a_session_id_in_use_is_waited_for_by_who_does_not_wait_for_etcd,
+));
+
 const SESSION: &str = "4469111c-91c2-4dba-b64f-750d14243fda";
 
 /// The session key and the TTL that was granted, as etcd says.
-async fn session_in_etcd(etcd: &Etcd) -> (String, i64) {
+async fn session_in_etcd(etcd: &Store) -> (String, i64) {
     let all = etcd.get_prefix("").await;
     assert_eq!(all.len(), 1, "{all:?}");
     let lease = format!("{:x}", all[0].lease);
@@ -24,7 +32,7 @@ async fn session_in_etcd(etcd: &Etcd) -> (String, i64) {
     )
 }
 
-async fn configured(etcd: &Etcd, settings: Properties) {
+async fn configured(etcd: &Store, settings: Properties) {
     let framework = Framework::builder()
         .properties(&settings)
         .connect_timeout(SOON)
@@ -38,9 +46,7 @@ async fn configured(etcd: &Etcd, settings: Properties) {
     framework.shutdown().await.unwrap();
 }
 
-#[tokio::test]
-async fn the_names_of_ipopo_configure() {
-    let etcd = etcd().await;
+async fn the_names_of_ipopo_configure(etcd: Server) {
     let settings = props! {
         "etcd.hostname" => "127.0.0.1", "etcd.port" => i32::from(etcd.port()),
         "etcd.top_key" => "my.top", "etcd.session_id" => SESSION, "etcd.lease_ttl" => 7_i32,
@@ -48,9 +54,7 @@ async fn the_names_of_ipopo_configure() {
     configured(&etcd, settings).await;
 }
 
-#[tokio::test]
-async fn the_names_of_ecf_configure() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn the_names_of_ecf_configure(etcd: Server) {
     let settings = props! {
         "ecf.discovery.etcd3.hostname" => "127.0.0.1",
         "ecf.discovery.etcd3.port" => etcd.port().to_string(),
@@ -61,9 +65,7 @@ async fn the_names_of_ecf_configure() {
     configured(&etcd, settings).await;
 }
 
-#[tokio::test]
-async fn a_setting_that_cannot_be_used_is_refused_by_name_value_and_remedy() {
-    let etcd = etcd().await;
+async fn a_setting_that_cannot_be_used_is_refused_by_name_value_and_remedy(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let before = keys(&etcd).await;
     let bad: [(&str, Value, &str); 8] = [
@@ -147,9 +149,7 @@ async fn an_etcd_that_is_not_there_is_told_with_its_address_and_the_time_tried()
     }
 }
 
-#[tokio::test]
-async fn a_session_id_in_use_is_refused_with_the_lease_that_holds_it() {
-    let etcd = etcd().await;
+async fn a_session_id_in_use_is_refused_with_the_lease_that_holds_it(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let before = (keys(&etcd).await, sorted(etcd.leases().await));
     let holder = healthy.host.etcd().unwrap();
@@ -173,10 +173,8 @@ async fn a_session_id_in_use_is_refused_with_the_lease_that_holds_it() {
 }
 
 /// Without waiting, it is told in the log, once, and goes on when it can.
-#[tokio::test]
-async fn a_session_id_in_use_is_waited_for_by_who_does_not_wait_for_etcd() {
+async fn a_session_id_in_use_is_waited_for_by_who_does_not_wait_for_etcd(etcd: Server) {
     let log = Log::of_all_tests();
-    let etcd = etcd().await;
     let healthy = Healthy::start(&etcd).await;
     let session = healthy.host.etcd().unwrap().session_id().clone();
     let (sender, told) = std::sync::mpsc::channel();

@@ -12,7 +12,7 @@ use osgi_remote::{Export, Framework, props};
 use serde_json::json;
 
 use crate::services::{Greeter, HELLO, Hello};
-use crate::support::{Etcd, EtcdVersion, Ipopo, IpopoOptions, eventually};
+use crate::support::{Ipopo, IpopoOptions, Server, Store, eventually, on_each_server};
 use crate::{SOON, Told, announced, framework, imported};
 
 type Endpoints = BTreeSet<String>;
@@ -27,7 +27,7 @@ struct Member {
 }
 
 impl Member {
-    async fn exporting(etcd: &Etcd, name: &'static str) -> Self {
+    async fn exporting(etcd: &Store, name: &'static str) -> Self {
         let mut member = Self::listening(etcd).await;
         let export = member
             .framework
@@ -38,7 +38,7 @@ impl Member {
         member
     }
 
-    async fn listening(etcd: &Etcd) -> Self {
+    async fn listening(etcd: &Store) -> Self {
         let framework = framework(etcd).await;
         let feed: &EndpointFeed = framework.etcd().unwrap().endpoints();
         Self {
@@ -101,10 +101,9 @@ impl Member {
     }
 }
 
-on_each_etcd!(everyone_sees_all_the_others_once_and_never_himself);
+on_each_server!(everyone_sees_all_the_others_once_and_never_himself);
 
-async fn everyone_sees_all_the_others_once_and_never_himself(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn everyone_sees_all_the_others_once_and_never_himself(etcd: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     // Some are there before the others come, and some come all at once.
     let first = Member::listening(&etcd).await;

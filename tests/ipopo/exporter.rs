@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use crate::support::Etcd;
+use crate::support::Store;
 use crate::support::process::{OwnedChild, dying_with_us};
 
 /// Starts the sample; it announces in its own time.
-pub(crate) fn start(etcd: &Etcd, ttl: u32, properties: &[&str]) -> OwnedChild {
+pub(crate) fn start(etcd: &Store, ttl: u32, properties: &[&str]) -> OwnedChild {
     let mut command = dying_with_us(program());
     command.args(["--etcd", &etcd.endpoint()]);
     command.args(["--set", &format!("etcd.lease_ttl={ttl}")]);

@@ -9,12 +9,12 @@ use osgi_remote::services::{ServiceReference, TrackedEvent, Tracker};
 use serde_json::json;
 
 use crate::services::{HELLO, Hello, Inner, Nested, NestedTypes, PythonTypes, TYPES};
-use crate::support::{Etcd, EtcdVersion, Ipopo, IpopoOptions};
+use crate::support::{Etcd, EtcdVersion, Ipopo, IpopoOptions, Server, on_each_server};
 use crate::{SOON, framework};
 
 const IMPORTED: &str = "(service.imported=*)";
 
-on_each_etcd!(
+on_each_server!(
     rust_imports_ipopos_sample_calls_all_its_methods_and_sees_it_stop,
     rust_follows_a_service_of_ipopo_to_its_end,
     rust_sees_a_killed_ipopo_go_with_its_lease,
@@ -47,8 +47,7 @@ fn imports(framework: &Framework, interface: &str) -> Vec<ServiceReference> {
     framework.registry().references(Some(interface), None)
 }
 
-async fn rust_imports_ipopos_sample_calls_all_its_methods_and_sees_it_stop(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn rust_imports_ipopos_sample_calls_all_its_methods_and_sees_it_stop(etcd: Server) {
     let mut ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     ipopo.install_sample().await;
     let guest = framework(&etcd).await;
@@ -149,8 +148,7 @@ async fn values_of_all_types_and_errors_cross_calls_to_ipopo() {
     guest.shutdown().await.unwrap();
 }
 
-async fn rust_follows_a_service_of_ipopo_to_its_end(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn rust_follows_a_service_of_ipopo_to_its_end(etcd: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let service = ipopo.register("types", json!({"colour": "red"})).await;
     let guest = framework(&etcd).await;
@@ -199,9 +197,8 @@ async fn rust_follows_a_service_of_ipopo_to_its_end(version: EtcdVersion) {
     guest.shutdown().await.unwrap();
 }
 
-async fn rust_sees_a_killed_ipopo_go_with_its_lease(version: EtcdVersion) {
+async fn rust_sees_a_killed_ipopo_go_with_its_lease(etcd: Server) {
     const TTL: u32 = 2;
-    let etcd = Etcd::start(version).await;
     let options = IpopoOptions {
         lease_ttl: TTL,
         ..IpopoOptions::new(&etcd)

@@ -1,4 +1,4 @@
-//! Interoperability with real iPOPO, over real etcd 3.4 and 3.5.
+//! Interoperability with real iPOPO, over the embedded registry and real etcd 3.4 and 3.5.
 //!
 //! What both sides see of each other, what crosses a call, and which keys and
 //! bytes stand in between.
@@ -11,24 +11,6 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-
-/// The tests of a module, as tests of their own against each release of etcd.
-macro_rules! on_each_etcd {
-    ($($name:ident),+ $(,)?) => {
-        mod on_etcd_3_4 {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name($crate::support::EtcdVersion::V3_4).await;
-            })+
-        }
-        mod on_etcd_3_5 {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name($crate::support::EtcdVersion::V3_5).await;
-            })+
-        }
-    };
-}
 
 mod crowd;
 mod decoder;
@@ -43,7 +25,7 @@ use std::time::Duration;
 
 use osgi_remote::{Export, Framework};
 use serde_json::Value;
-use support::{Etcd, Ipopo};
+use support::{Ipopo, Store};
 
 /// How long anything may take on a busy machine.
 const SOON: Duration = Duration::from_secs(40);
@@ -52,12 +34,12 @@ const SOON: Duration = Duration::from_secs(40);
 const PREFIX: &str = "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/";
 
 /// A framework that announces on this etcd and serves on loopback.
-async fn framework(etcd: &Etcd) -> Framework {
+async fn framework(etcd: &Store) -> Framework {
     with_ttl(etcd, 30).await
 }
 
 /// As [`framework`], with a time to live in seconds.
-async fn with_ttl(etcd: &Etcd, ttl: i64) -> Framework {
+async fn with_ttl(etcd: &Store, ttl: i64) -> Framework {
     Framework::builder()
         .etcd(etcd.endpoint())
         .xmlrpc("127.0.0.1:0")

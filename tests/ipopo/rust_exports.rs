@@ -7,17 +7,18 @@ use osgi_remote::props;
 use serde_json::{Value, json};
 
 use crate::services::{Greeter, HELLO, Hello, RustTypes, TYPES, Teller};
-use crate::support::{Etcd, EtcdVersion, Ipopo, IpopoError, IpopoOptions, eventually};
+use crate::support::{
+    Etcd, EtcdVersion, Ipopo, IpopoError, IpopoOptions, Server, eventually, on_each_server,
+};
 use crate::{SOON, Told, announced, exporter, framework, imported};
 
-on_each_etcd!(
+on_each_server!(
     ipopo_imports_a_rust_service_and_calls_all_its_methods,
     ipopo_sees_one_modification_and_one_removal_of_a_rust_service,
     ipopo_sees_a_killed_rust_exporter_go_with_its_lease,
 );
 
-async fn ipopo_imports_a_rust_service_and_calls_all_its_methods(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn ipopo_imports_a_rust_service_and_calls_all_its_methods(etcd: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let host = framework(&etcd).await;
     let timeout = props! { "osgi.basic.timeout" => "60000" };
@@ -103,8 +104,7 @@ async fn values_of_all_types_and_errors_cross_calls_from_ipopo() {
     host.shutdown().await.unwrap();
 }
 
-async fn ipopo_sees_one_modification_and_one_removal_of_a_rust_service(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn ipopo_sees_one_modification_and_one_removal_of_a_rust_service(etcd: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let host = framework(&etcd).await;
     let red = || props! { "colour" => "red" };
@@ -159,9 +159,8 @@ async fn ipopo_sees_one_modification_and_one_removal_of_a_rust_service(version: 
     last.shutdown().await.unwrap();
 }
 
-async fn ipopo_sees_a_killed_rust_exporter_go_with_its_lease(version: EtcdVersion) {
+async fn ipopo_sees_a_killed_rust_exporter_go_with_its_lease(etcd: Server) {
     const TTL: u32 = 2;
-    let etcd = Etcd::start(version).await;
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let victim = exporter::start(&etcd, TTL, &["colour=red"]);
     let added = ipopo

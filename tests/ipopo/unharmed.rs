@@ -8,10 +8,10 @@ use osgi_remote::props;
 use serde_json::{Value, json};
 
 use crate::services::{Greeter, HELLO, Hello};
-use crate::support::{Etcd, EtcdVersion, Ipopo, IpopoOptions, eventually};
+use crate::support::{Ipopo, IpopoOptions, Server, Store, eventually, on_each_server};
 use crate::{PREFIX, SOON, announced, assert_sound, exporter, framework, imported};
 
-on_each_etcd!(ipopo_outlives_whatever_rust_exporters_announce_and_however_they_go);
+on_each_server!(ipopo_outlives_whatever_rust_exporters_announce_and_however_they_go);
 
 /// Properties of all types, with values at which a reader may stumble.
 fn exotic() -> [Properties; 5] {
@@ -51,8 +51,7 @@ fn exotic() -> [Properties; 5] {
     ]
 }
 
-async fn ipopo_outlives_whatever_rust_exporters_announce_and_however_they_go(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn ipopo_outlives_whatever_rust_exporters_announce_and_however_they_go(etcd: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&etcd)).await;
     ipopo.install_sample().await;
     let before = ipopo.health().await;
@@ -121,7 +120,7 @@ async fn ipopo_outlives_whatever_rust_exporters_announce_and_however_they_go(ver
 }
 
 /// Waits until a lease has more time left than it had before.
-async fn sees_a_renewal(etcd: &Etcd, lease: i64) {
+async fn sees_a_renewal(etcd: &Store, lease: i64) {
     let lease = format!("{lease:x}");
     let mut least = i64::MAX;
     eventually(SOON, "iPOPO to renew its lease", async || {

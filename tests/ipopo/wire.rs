@@ -7,10 +7,10 @@ use osgi_remote::props;
 use serde_json::Value;
 
 use crate::services::{Greeter, Hello};
-use crate::support::{Etcd, EtcdVersion, Kv, eventually};
+use crate::support::{Kv, Server, Store, eventually, on_each_server};
 use crate::{PREFIX, SOON, announced, framework, with_ttl};
 
-on_each_etcd!(
+on_each_server!(
     an_export_is_two_keys_under_one_lease_and_nothing_is_left_of_it,
     in_a_steady_state_nothing_is_put,
 );
@@ -18,8 +18,7 @@ on_each_etcd!(
 /// One that iPOPO wrote for the same service.
 const IPOPO: &str = include_str!("../fixtures/ipopo_hello_endpoint.json");
 
-async fn an_export_is_two_keys_under_one_lease_and_nothing_is_left_of_it(version: EtcdVersion) {
-    let etcd = Etcd::start(version).await;
+async fn an_export_is_two_keys_under_one_lease_and_nothing_is_left_of_it(etcd: Server) {
     let host = framework(&etcd).await;
     let session = host.etcd().unwrap().session_id().to_string();
     let timeout = props! { "osgi.basic.timeout" => "60000" };
@@ -130,9 +129,8 @@ fn assert_same_shape(ours: &Value, theirs: &Value) {
 }
 
 /// I11: renewals of the lease are no writes.
-async fn in_a_steady_state_nothing_is_put(version: EtcdVersion) {
+async fn in_a_steady_state_nothing_is_put(etcd: Server) {
     const RENEWALS: u64 = 4;
-    let etcd = Etcd::start(version).await;
     let host = with_ttl(&etcd, 1).await;
     let guest = with_ttl(&etcd, 1).await;
     let export = host.export::<dyn Hello>(Arc::new(Greeter("Rust")), props! {});
@@ -164,7 +162,7 @@ async fn in_a_steady_state_nothing_is_put(version: EtcdVersion) {
 }
 
 /// The revision that grows with every write to the store.
-async fn store_revision(etcd: &Etcd) -> i64 {
+async fn store_revision(etcd: &Store) -> i64 {
     let answer = etcd
         .etcdctl(&["get", "no-such-key", "--write-out", "json"])
         .await;

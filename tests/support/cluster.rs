@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(Etcd::address).collect()
+        self.members.iter().map(|member| member.address()).collect()
     }
 
     /// Starts the members that do not run, on their ports and data, and waits until all answer and have a
@@ -59,7 +59,7 @@ impl Cluster {
     /// When there is none.
     pub async fn leader(&self) -> usize {
         let running = self.members.iter().filter(|member| member.is_running());
-        let all: Vec<String> = running.map(Etcd::endpoint).collect();
+        let all: Vec<String> = running.map(|member| member.endpoint()).collect();
         let all = all.join(",");
         let args = [
             "--endpoints",

@@ -3,24 +3,22 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::process::{OwnedChild, ReservedPort, dying_with_us, signal, tail};
+use super::store::Store;
 use super::{eventually, tools};
 
 /// Generous, since all tests share few cores; a server is usually ready in half a second.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
-const ETCDCTL_WITHIN: Duration = Duration::from_secs(30);
 
 /// The releases that tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,43 +33,18 @@ impl EtcdVersion {
     pub const ALL: [Self; 2] = [Self::V3_4, Self::V3_5];
 }
 
-/// A key with what etcd says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kv {
-    pub key: Vec<u8>,
-    pub value: Vec<u8>,
-    /// 0 for none.
-    pub lease: i64,
-    pub create_revision: i64,
-    pub mod_revision: i64,
-    pub version: i64,
-}
-
-impl Kv {
-    /// The key as text; what is no UTF-8 is replaced.
-    pub fn key_text(&self) -> String {
-        String::from_utf8_lossy(&self.key).into_owned()
-    }
-
-    /// The value as text; what is no UTF-8 is replaced.
-    pub fn value_text(&self) -> String {
-        String::from_utf8_lossy(&self.value).into_owned()
-    }
-}
-
 /// One server with its own ports and data; dropping it kills the process and removes the data.
 #[derive(Debug)]
 pub struct Etcd {
     version: EtcdVersion,
     extra_args: Vec<String>,
-    host: Ipv4Addr,
+    store: Store,
     /// A process in the network namespace in which the server is to run.
     namespace: Option<u32>,
-    client_port: ReservedPort,
+    _client_port: ReservedPort,
     peer_port: ReservedPort,
     /// Answers `/health` as plain HTTP, where the client port speaks TLS.
     health_port: Option<ReservedPort>,
-    etcdctl_args: Vec<String>,
     child: Option<OwnedChild>,
     folder: TempDir,
 }
@@ -130,7 +103,7 @@ impl Etcd {
         if let Some(tls) = tls {
             etcd.extra_args.extend(tls.server_args.clone());
             etcd.health_port = Some(ReservedPort::any());
-            etcd.etcdctl_args = tls.etcdctl_args.clone();
+            etcd.store.etcdctl_args = tls.etcdctl_args.clone();
         }
         etcd.launch().await?;
         Ok(etcd)
@@ -139,7 +112,8 @@ impl Etcd {
     /// Starts a server in the network namespace of a process, on an address that it has there.
     pub async fn start_in_namespace(version: EtcdVersion, of: u32, host: Ipv4Addr) -> Self {
         let mut etcd = Self::unlaunched(version);
-        (etcd.host, etcd.namespace) = (host, Some(of));
+        etcd.store.address.set_ip(host.into());
+        etcd.namespace = Some(of);
         etcd.launch()
             .await
             .unwrap_or_else(|PortTaken| panic!("a port in a new namespace was taken"));
@@ -148,14 +122,15 @@ impl Etcd {
 
     /// A server that has its ports and does not run yet.
     fn unlaunched(version: EtcdVersion) -> Self {
+        let client_port = ReservedPort::any();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client_port.number));
         Self {
             version,
             extra_args: Vec::new(),
-            host: Ipv4Addr::LOCALHOST,
+            store: Store::new(address, version),
             namespace: None,
             health_port: None,
-            etcdctl_args: Vec::new(),
-            client_port: ReservedPort::any(),
+            _client_port: client_port,
             peer_port: ReservedPort::any(),
             child: None,
             folder: TempDir::with_prefix("osgi-remote-etcd-").expect("a temporary folder for etcd"),
@@ -189,19 +164,6 @@ impl Etcd {
 
     pub fn version(&self) -> EtcdVersion {
         self.version
-    }
-
-    /// `127.0.0.1:PORT`, as clients want it.
-    pub fn endpoint(&self) -> String {
-        self.address().to_string()
-    }
-
-    pub fn port(&self) -> u16 {
-        self.client_port.number
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        (self.host, self.client_port.number).into()
     }
 
     /// The process id.
@@ -267,69 +229,17 @@ impl Etcd {
 
     /// Runs etcdctl as this user (`name:password`) from now on.
     pub fn etcdctl_as(&mut self, user: &str) {
-        self.etcdctl_args
-            .extend(["--user".to_owned(), user.to_owned()]);
-    }
-
-    /// Runs `etcdctl` of the server's own version and returns what it printed.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn etcdctl(&self, args: &[&str]) -> String {
-        self.try_etcdctl(args)
-            .await
-            .unwrap_or_else(|error| panic!("etcdctl {args:?}: {error}"))
-    }
-
-    /// As [`etcdctl`](Self::etcdctl), with what it wrote to stderr as the error.
-    pub async fn try_etcdctl(&self, args: &[&str]) -> Result<String, String> {
-        let run = tokio::process::Command::new(tools::etcdctl(self.version))
-            .env("ETCDCTL_API", "3")
-            .arg("--endpoints")
-            .arg(self.endpoint())
-            .args(&self.etcdctl_args)
-            .args(args)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(ETCDCTL_WITHIN, run)
-            .await
-            .map_err(|_| format!("no answer in {ETCDCTL_WITHIN:?}"))?
-            .map_err(|error| error.to_string())?;
-        if output.status.success() {
-            String::from_utf8(output.stdout).map_err(|error| error.to_string())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-
-    /// All keys that begin with `prefix`, in the order of their bytes.
-    pub async fn get_prefix(&self, prefix: &str) -> Vec<Kv> {
-        let text = self
-            .etcdctl(&["get", "--prefix", prefix, "--write-out", "json"])
-            .await;
-        parse_range(&text).unwrap_or_else(|error| panic!("etcdctl get {prefix}: {error}"))
-    }
-
-    /// One key, if it is there.
-    pub async fn get(&self, key: &str) -> Option<Kv> {
-        let text = self.etcdctl(&["get", key, "--write-out", "json"]).await;
-        let mut found =
-            parse_range(&text).unwrap_or_else(|error| panic!("etcdctl get {key}: {error}"));
-        found.pop()
-    }
-
-    /// The ids of all leases that are alive.
-    pub async fn leases(&self) -> Vec<i64> {
-        let text = self
-            .etcdctl(&["lease", "list", "--write-out", "json"])
-            .await;
-        let list: LeaseList = serde_json::from_str(&text).expect("etcdctl lease list prints JSON");
-        list.leases.into_iter().map(|lease| lease.id).collect()
+        let args = ["--user".to_owned(), user.to_owned()];
+        self.store.etcdctl_args.extend(args);
     }
 
     fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// What its log ends with.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log())
     }
 
     fn log(&self) -> PathBuf {
@@ -439,7 +349,7 @@ impl Etcd {
         .await;
         let Some(status) = end else { return Ok(()) };
         self.child = None;
-        let log = tail(&self.log());
+        let log = self.log_tail();
         if log.contains("address already in use") {
             return Err(PortTaken);
         }
@@ -447,10 +357,18 @@ impl Etcd {
     }
 }
 
+impl Deref for Etcd {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
 impl Drop for Etcd {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the end of etcd's log ---\n{}", tail(&self.log()));
+            eprintln!("--- the end of etcd's log ---\n{}", self.log_tail());
         }
     }
 }
@@ -468,62 +386,4 @@ async fn health(address: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)
-}
-
-#[derive(Deserialize)]
-struct RangeAnswer {
-    #[serde(default)]
-    kvs: Vec<WireKv>,
-}
-
-/// Numbers that are zero and bytes that are empty are left out by etcdctl.
-#[derive(Deserialize)]
-struct WireKv {
-    key: String,
-    #[serde(default)]
-    value: String,
-    #[serde(default)]
-    lease: i64,
-    #[serde(default)]
-    create_revision: i64,
-    #[serde(default)]
-    mod_revision: i64,
-    #[serde(default)]
-    version: i64,
-}
-
-#[derive(Deserialize)]
-struct LeaseList {
-    #[serde(default)]
-    leases: Vec<LeaseEntry>,
-}
-
-#[derive(Deserialize)]
-struct LeaseEntry {
-    #[serde(alias = "ID")]
-    id: i64,
-}
-
-fn parse_range(text: &str) -> Result<Vec<Kv>, String> {
-    let answer: RangeAnswer =
-        serde_json::from_str(text).map_err(|error| format!("{error} in: {text}"))?;
-    let decode = |text: &str| {
-        BASE64
-            .decode(text)
-            .map_err(|error| format!("{error} in: {text}"))
-    };
-    answer
-        .kvs
-        .into_iter()
-        .map(|kv| {
-            Ok(Kv {
-                key: decode(&kv.key)?,
-                value: decode(&kv.value)?,
-                lease: kv.lease,
-                create_revision: kv.create_revision,
-                mod_revision: kv.mod_revision,
-                version: kv.version,
-            })
-        })
-        .collect()
 }

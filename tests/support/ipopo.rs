@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::etcd::Etcd;
 use super::process::{OwnedChild, dying_with_us, signal, tail};
+use super::store::Store;
 use super::tools;
 
 /// Python and a framework need a second or two, on a busy machine several times that.
@@ -48,7 +48,7 @@ pub struct IpopoOptions {
 }
 
 impl IpopoOptions {
-    pub fn new(etcd: &Etcd) -> Self {
+    pub fn new(etcd: &Store) -> Self {
         Self::at(etcd.endpoint())
     }
 

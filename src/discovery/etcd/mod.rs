@@ -34,7 +34,7 @@ pub use view::{Rejected, Suspect, ViewStatus};
 use memory::Memory;
 use view::View;
 
-use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};
+use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber, endpoint_feed};
 use crate::endpoint::EndpointDescription;
 use crate::endpoint::service_info::{self, EncodeError, ServiceInfo};
 use crate::keyspace::{self, Session, SessionConfig, WatchConfig, Watcher};
@@ -65,7 +65,7 @@ impl EtcdDiscovery {
     /// If a setting cannot be used.
     pub fn start(config: EtcdConfig) -> Result<Self, keyspace::Error> {
         let (top, own) = (config.top_key.clone(), config.session_id.clone());
-        let feed = EndpointFeed::new();
+        let feed = endpoint_feed();
         let view = View::new(top.clone(), own.clone(), feed.clone(), config.guard.clone());
         let memory = config
             .last_known

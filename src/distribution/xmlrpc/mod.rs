@@ -8,6 +8,7 @@ pub mod address;
 mod client;
 pub mod codec;
 mod faults;
+mod probe;
 mod provider;
 mod server;
 mod settings;

@@ -1,10 +1,11 @@
 //! Forgetting what is old, and all that is there at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use etcd_client::proto::PbKeyValue;
 
-use super::event::{Change, Commit};
+use super::event::{Change, Commit, Kind};
 use super::range::KeyRange;
 use super::{Store, size};
 use crate::embedded::error::Error;
@@ -29,8 +30,8 @@ impl Store {
                 self.forget(&change.kv.key, revision);
             }
             if commit.revision == revision {
-                // A watch may begin here, but what was before is no more.
-                self.history.push_front(Arc::new(without_previous(&commit)));
+                // A watch may begin here, and sees what is still there.
+                self.history.push_front(Arc::new(survivors(&commit)));
                 break;
             }
         }
@@ -94,15 +95,24 @@ impl Snapshot {
     }
 }
 
-fn without_previous(commit: &Commit) -> Commit {
-    let cut = |change: &Change| Change {
-        kind: change.kind,
-        kv: Arc::clone(&change.kv),
-        previous: None,
-    };
+/// What etcd keeps of the revision that a compaction ends with: the keys that were there after it, and
+/// nothing of what was before.
+fn survivors(commit: &Commit) -> Commit {
+    let mut later = HashSet::new();
+    let mut events: Vec<Change> = Vec::new();
+    for change in commit.events.iter().rev() {
+        if later.insert(&change.kv.key) && change.kind == Kind::Put {
+            events.push(Change {
+                kind: change.kind,
+                kv: Arc::clone(&change.kv),
+                previous: None,
+            });
+        }
+    }
+    events.reverse();
     Commit {
         revision: commit.revision,
-        events: commit.events.iter().map(cut).collect(),
+        events,
     }
 }
 

@@ -66,8 +66,6 @@ pub(crate) struct Found {
     more: bool,
     count: usize,
     keys_only: bool,
-    /// The revision at the time of the answer, not the one that was asked for.
-    pub(crate) revision: i64,
 }
 
 impl Found {
@@ -170,15 +168,11 @@ impl Store {
     /// something, and then `now` is the revision to be.
     pub(super) fn read(&self, request: &PbRangeRequest, now: i64) -> Found {
         let range = KeyRange::new(&request.key, &request.range_end);
-        let found = if request.revision <= 0 || request.revision >= now {
+        if request.revision <= 0 || request.revision >= now {
             let live = self.current.range::<[u8], _>(range.bounds());
             select(live.map(|(_, kv)| kv), request)
         } else {
             select(self.as_of(range, request.revision), request)
-        };
-        Found {
-            revision: now,
-            ..found
         }
     }
 
@@ -237,7 +231,6 @@ fn select<'a>(
         more: false,
         count: 0,
         keys_only: request.keys_only,
-        revision: 0,
     };
     if request.count_only {
         let count = live.count();

@@ -1,5 +1,6 @@
 //! Changes that become one revision.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,10 @@ use super::{Store, Version, size};
 pub(crate) struct Writer<'a> {
     store: &'a mut Store,
     changes: Vec<Change>,
+    /// Something was removed, so that a put may be the second change of its key.
+    removed: bool,
+    /// A key may have been changed twice.
+    twice: bool,
 }
 
 impl Store {
@@ -23,6 +28,8 @@ impl Store {
         Writer {
             store: self,
             changes: Vec::new(),
+            removed: false,
+            twice: false,
         }
     }
 
@@ -72,7 +79,9 @@ impl Writer<'_> {
         });
         self.store.bytes += size(&kv);
         self.store.current.insert(index.clone(), Arc::clone(&kv));
+        self.twice |= self.removed;
         if let Some(previous) = &previous {
+            self.twice |= previous.mod_revision == revision;
             self.store.retire(index, Arc::clone(previous), revision);
         }
         self.changes.push(Change {
@@ -87,6 +96,8 @@ impl Writer<'_> {
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Arc<PbKeyValue>> {
         let revision = self.store.revision + 1;
         let (index, previous) = self.store.current.remove_entry(key)?;
+        self.removed = true;
+        self.twice |= previous.mod_revision == revision;
         self.store.retire(index, Arc::clone(&previous), revision);
         let gone = PbKeyValue {
             key: key.to_vec(),
@@ -111,10 +122,27 @@ impl Writer<'_> {
         keys.iter().filter_map(|key| self.remove(key)).collect()
     }
 
+    /// To a watch, what was before an event is what was before its revision, as in etcd, also when the
+    /// transaction changed the key before.
+    fn tell_what_was_before_the_revision(&mut self) {
+        let mut before: HashMap<&[u8], Option<&Arc<PbKeyValue>>> = HashMap::new();
+        let mut all = Vec::with_capacity(self.changes.len());
+        for change in &self.changes {
+            let first = before.entry(&change.kv.key);
+            all.push(first.or_insert(change.previous.as_ref()).cloned());
+        }
+        for (change, previous) in self.changes.iter_mut().zip(all) {
+            change.previous = previous;
+        }
+    }
+
     /// Ends the revision; nothing if nothing was changed.
-    pub(crate) fn commit(self) -> Option<Arc<Commit>> {
+    pub(crate) fn commit(mut self) -> Option<Arc<Commit>> {
         if self.changes.is_empty() {
             return None;
+        }
+        if self.twice {
+            self.tell_what_was_before_the_revision();
         }
         self.store.revision += 1;
         let commit = Arc::new(Commit {

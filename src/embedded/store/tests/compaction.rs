@@ -39,14 +39,54 @@ fn the_history_begins_at_the_compacted_revision_without_what_was_before() {
     let mut store = Store::new();
     put(&mut store, "a", "1");
     put(&mut store, "a", "2");
-    delete(&mut store, "a", "").unwrap();
     put(&mut store, "a", "3");
-    store.compact(4).unwrap();
+    store.compact(3).unwrap();
     let commits: Vec<_> = store.commits_from(0).collect();
     assert_eq!(commits.len(), 2);
-    assert_eq!(commits[0].revision, 4);
-    assert_eq!(commits[0].events[0].kind, Kind::Delete);
+    assert_eq!(commits[0].revision, 3);
+    assert_eq!(commits[0].events[0].kind, Kind::Put);
     assert_eq!(commits[0].events[0].previous, None);
+}
+
+#[test]
+fn what_was_before_an_event_is_what_was_before_its_revision() {
+    let mut store = Store::new();
+    put(&mut store, "a", "1");
+    let mut writer = store.write();
+    writer.put(b"b".into(), b"1".into(), 0);
+    writer.remove(b"b");
+    writer.remove(b"a");
+    writer.put(b"a".into(), b"2".into(), 0);
+    let commit = writer.commit().unwrap();
+    let before =
+        |c: &crate::embedded::store::event::Change| c.previous.as_ref().map(|kv| kv.value.clone());
+    let before: Vec<_> = commit.events.iter().map(before).collect();
+    assert_eq!(
+        before,
+        [None, None, Some(b"1".to_vec()), Some(b"1".to_vec())]
+    );
+}
+
+#[test]
+fn of_the_compacted_revision_only_that_is_left_which_is_still_there() {
+    let mut store = Store::new();
+    put(&mut store, "a", "1");
+    put(&mut store, "b", "1");
+    let mut writer = store.write();
+    writer.put(b"c".into(), b"1".into(), 0);
+    writer.remove(b"a");
+    writer.remove(b"b");
+    writer.put(b"b".into(), b"2".into(), 0);
+    writer.put(b"d".into(), b"1".into(), 0);
+    writer.remove(b"d");
+    writer.commit();
+    store.compact(4).unwrap();
+    let commit = store.commits_from(0).next().unwrap();
+    let left: Vec<_> = commit.events.iter().map(|c| (c.kind, &c.kv.key)).collect();
+    assert_eq!(
+        left,
+        [(Kind::Put, &b"c".to_vec()), (Kind::Put, &b"b".to_vec())]
+    );
 }
 
 #[test]

@@ -158,9 +158,7 @@ fn an_older_revision_shows_what_was_there_then() {
         limit: 1,
         ..range_request("k", "l")
     };
-    let found = store.range(&older).unwrap();
-    assert_eq!(found.revision, 8, "an answer tells the present revision");
-    let answer = found.into_response(PbResponseHeader::default());
+    let answer = answer(&store, &older);
     assert_eq!(
         (keys(&answer), answer.more, answer.count),
         (vec!["k1"], true, 2)

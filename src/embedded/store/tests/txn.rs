@@ -98,6 +98,13 @@ fn what_is_refused_changes_nothing() {
     for (refused, error) in [
         (PbTxnOpRequest::RequestRange(future), Error::FutureRevision),
         (PbTxnOpRequest::RequestPut(leased), Error::LeaseNotFound),
+        (
+            PbTxnOpRequest::RequestRange(PbRangeRequest {
+                revision: -1,
+                ..range_request("a", "")
+            }),
+            Error::Compacted,
+        ),
         // Also where the transaction itself would have made the key.
         (PbTxnOpRequest::RequestPut(kept), Error::KeyNotFound),
     ] {

@@ -62,6 +62,8 @@ impl Writer<'_> {
         })?;
         let now = self.revision();
         chosen.each(&|op| match op {
+            // Alone, a negative revision means now; in a transaction etcd takes it as it is.
+            Op::Range(range) if range.revision < 0 => Err(Error::Compacted),
             Op::Range(range) => self.store().check_readable(range.revision, now),
             _ => Ok(()),
         })?;

@@ -1,0 +1,252 @@
+//! Cases written by hand: what chance meets too rarely.
+
+use crate::command::*;
+use crate::run::EXPIRING_TTL;
+
+/// Each with its name.
+pub fn all() -> Vec<(&'static str, Vec<Command>)> {
+    vec![
+        ("a transaction of 128 and one of 129 operations", limits()),
+        ("requests over the limits of etcd and of gRPC", too_large()),
+        ("a revision larger than one answer", large_revision()),
+        ("a lease that ends by itself", expiry()),
+        ("a watch from the compacted revision", compacted_start()),
+        ("a key that a transaction changes twice", twice()),
+        ("a negative revision in a transaction", negative_revision()),
+        ("a history that is replayed to several watches", replay()),
+    ]
+}
+
+fn puts(count: usize) -> Txn {
+    Txn {
+        compare: Vec::new(),
+        success: vec![Op::Puts(count)],
+        failure: Vec::new(),
+    }
+}
+
+fn limits() -> Vec<Command> {
+    let nested = Txn {
+        compare: Vec::new(),
+        success: vec![Op::Txn(puts(129))],
+        failure: Vec::new(),
+    };
+    let never = Txn {
+        success: Vec::new(),
+        failure: vec![Op::Puts(129)],
+        compare: Vec::new(),
+    };
+    let compares = Txn {
+        compare: vec![
+            Compare {
+                span: Span::one(b"a"),
+                result: 0,
+                with: With::Version(0),
+            };
+            129
+        ],
+        success: Vec::new(),
+        failure: Vec::new(),
+    };
+    [puts(128), puts(129), nested, never, compares]
+        .map(Command::Txn)
+        .into_iter()
+        .chain([Command::Range(Range::of(Span::ALL))])
+        .collect()
+}
+
+fn large(key: &'static [u8], length: usize) -> Put {
+    Put {
+        value: Bytes::Long(length),
+        ..Put::of(key, b"")
+    }
+}
+
+fn too_large() -> Vec<Command> {
+    let two = Txn {
+        compare: Vec::new(),
+        success: vec![Op::Put(large(b"a", 800_000)), Op::Put(large(b"b", 800_000))],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Put(large(b"a", 1_500_000)),
+        Command::Put(large(b"a", 1_600_000)),
+        Command::Txn(two),
+        Command::Put(large(b"a", 2_200_000)),
+        Command::Range(Range::of(Span::ALL)),
+    ]
+}
+
+/// Several revisions of together more than a request may have, and each event with what was before.
+fn large_revision() -> Vec<Command> {
+    let watch = |fragment| Command::Watch {
+        stream: 0,
+        watch: Watch {
+            start: Rev::Start(1),
+            prev: true,
+            fragment,
+            ..Watch::of(Span::ALL)
+        },
+    };
+    let put = |key| Command::Put(large(key, 1_000_000));
+    vec![
+        put(b"a"),
+        put(b"b"),
+        put(b"a"),
+        put(b"b"),
+        watch(true),
+        watch(false),
+        Command::Delete(Delete {
+            span: Span::ALL,
+            prev: true,
+        }),
+    ]
+}
+
+fn expiry() -> Vec<Command> {
+    let lease = Lease::Slot(1);
+    vec![
+        Command::Grant {
+            lease,
+            ttl: EXPIRING_TTL,
+        },
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                prev: true,
+                ..Watch::of(Span::ALL)
+            },
+        },
+        Command::Put(Put::of(b"b", b"1").under(lease)),
+        Command::Put(Put::of(b"a", b"1").under(lease)),
+        Command::Put(Put::of(b"c", b"1").under(lease)),
+        Command::Put(Put::of(b"c", b"2")),
+        Command::KeepAlive(lease),
+        Command::Expire(lease),
+        Command::Put(Put::of(b"a", b"2").under(lease)),
+        Command::KeepAlive(lease),
+        Command::Revoke(lease),
+        Command::Range(Range::of(Span::ALL)),
+    ]
+}
+
+/// What was deleted in the revision that a compaction ends with is not told again.
+fn compacted_start() -> Vec<Command> {
+    let both = Txn {
+        compare: Vec::new(),
+        success: vec![
+            Op::Delete(Delete {
+                span: Span::one(b"a"),
+                prev: false,
+            }),
+            Op::Put(Put::of(b"b", b"2")),
+            Op::Put(Put::of(b"c", b"1")),
+        ],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Put(Put::of(b"a", b"1")),
+        Command::Put(Put::of(b"b", b"1")),
+        Command::Txn(both),
+        Command::Compact(Rev::Present(0)),
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                start: Rev::Present(0),
+                prev: true,
+                ..Watch::of(Span::ALL)
+            },
+        },
+    ]
+}
+
+fn twice() -> Vec<Command> {
+    let nested = |op| {
+        Op::Txn(Txn {
+            compare: Vec::new(),
+            success: vec![op],
+            failure: Vec::new(),
+        })
+    };
+    let delete = |key| {
+        Op::Delete(Delete {
+            span: Span::one(key),
+            prev: true,
+        })
+    };
+    let put = |key| {
+        Op::Put(Put {
+            prev: true,
+            ..Put::of(key, b"2")
+        })
+    };
+    let both = Txn {
+        compare: Vec::new(),
+        success: vec![
+            nested(put(b"a")),
+            nested(delete(b"a")),
+            nested(put(b"b")),
+            nested(delete(b"b")),
+        ],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Put(Put::of(b"a", b"1")),
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                prev: true,
+                ..Watch::of(Span::ALL)
+            },
+        },
+        Command::Txn(both),
+    ]
+}
+
+fn negative_revision() -> Vec<Command> {
+    let range = Range {
+        revision: Rev::Exact(-1),
+        ..Range::of(Span::ALL)
+    };
+    let txn = Txn {
+        compare: Vec::new(),
+        success: vec![Op::Range(range.clone())],
+        failure: Vec::new(),
+    };
+    vec![Command::Range(range), Command::Txn(txn)]
+}
+
+fn replay() -> Vec<Command> {
+    let watch = |stream, start, span| Command::Watch {
+        stream,
+        watch: Watch {
+            start,
+            prev: true,
+            ..Watch::of(span)
+        },
+    };
+    vec![
+        Command::Put(Put::of(b"a", b"1")),
+        Command::Put(Put::of(b"b", b"1")),
+        Command::Delete(Delete {
+            span: Span::to(b"a", b"c"),
+            prev: false,
+        }),
+        Command::Put(Put::of(b"a", b"2")),
+        watch(0, Rev::Start(1), Span::ALL),
+        watch(0, Rev::Start(2), Span::one(b"b")),
+        watch(1, Rev::Start(-1), Span::ALL),
+        watch(1, Rev::Present(3), Span::to(b"a", b"\0")),
+        Command::Put(Put::of(b"c", b"1")),
+        Command::Progress { stream: 0 },
+        Command::Compact(Rev::Present(0)),
+        watch(1, Rev::Start(1), Span::ALL),
+        watch(1, Rev::Present(0), Span::ALL),
+        Command::Put(Put::of(b"a", b"3")),
+        Command::CancelWatch {
+            stream: 0,
+            number: 1,
+        },
+        Command::Put(Put::of(b"b", b"3")),
+    ]
+}

@@ -1,0 +1,134 @@
+//! What each watch of a stream was told, taken apart from all that the stream carried.
+
+use std::fmt::Write as _;
+
+use etcd_client::proto::{PbEvent, PbWatchResponse};
+
+use crate::request::Terms;
+
+/// One watch from its creation to its end. An id that is used again makes another.
+#[derive(Debug, Default)]
+pub struct Told {
+    id: i64,
+    /// The answers that created and ended it, without their events.
+    marks: Vec<PbWatchResponse>,
+    pub canceled: bool,
+    events: Vec<PbEvent>,
+    /// What no server may do.
+    problems: Vec<String>,
+    /// Whether the next answer continues the last one.
+    fragment: bool,
+}
+
+/// All watches of a stream, in the order of their creation, and what belongs to none of them.
+#[derive(Debug, Default)]
+pub struct Stream {
+    pub watches: Vec<Told>,
+    pub progress: Vec<PbWatchResponse>,
+    strays: Vec<PbWatchResponse>,
+}
+
+pub fn revision_of(event: &PbEvent) -> i64 {
+    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
+}
+
+impl Stream {
+    pub fn of(answers: &[PbWatchResponse]) -> Self {
+        let mut stream = Self::default();
+        for answer in answers {
+            stream.take(answer);
+        }
+        stream
+    }
+
+    fn take(&mut self, answer: &PbWatchResponse) {
+        if answer.created {
+            let mut told = Told {
+                id: answer.watch_id,
+                ..Told::default()
+            };
+            told.take(answer);
+            self.watches.push(told);
+            return;
+        }
+        if !answer.canceled && answer.events.is_empty() {
+            self.progress.push(answer.clone());
+            return;
+        }
+        // One that was refused for its id shares the id of the one that lives.
+        let with_id = |watch: &Told| watch.id == answer.watch_id;
+        let living = self.watches.iter().rposition(|w| with_id(w) && !w.canceled);
+        let of = living.or_else(|| self.watches.iter().rposition(with_id));
+        match of {
+            Some(index) => self.watches[index].take(answer),
+            None => self.strays.push(answer.clone()),
+        }
+    }
+
+    /// What no server may do, on any of its watches.
+    pub fn problems(&self) -> Vec<String> {
+        let strays = self
+            .strays
+            .iter()
+            .map(|stray| format!("an answer for no watch: {stray:?}"));
+        let of_watches = self.watches.iter().flat_map(|watch| watch.problems.clone());
+        strays.chain(of_watches).collect()
+    }
+}
+
+impl Told {
+    fn take(&mut self, answer: &PbWatchResponse) {
+        if self.canceled {
+            self.problems.push(format!(
+                "watch {}: an answer after its end: {answer:?}",
+                self.id
+            ));
+        }
+        if answer.created || answer.canceled {
+            let mut mark = answer.clone();
+            mark.events.clear();
+            self.marks.push(mark);
+        }
+        self.canceled |= answer.canceled;
+        if let (Some(last), Some(first)) = (self.last_revision(), answer.events.first()) {
+            let first = revision_of(first);
+            if first < last || (first == last && !self.fragment) {
+                self.problems.push(format!(
+                    "watch {}: revision {first} after {last} in an answer of its own",
+                    self.id
+                ));
+            }
+        }
+        self.fragment = answer.fragment;
+        self.events.extend(answer.events.iter().cloned());
+        let header = answer.header.as_ref().map_or(0, |header| header.revision);
+        if let (Some(last), true) = (self.last_revision(), !answer.events.is_empty())
+            && header < last
+        {
+            self.problems.push(format!(
+                "watch {}: an event of revision {last} in an answer of revision {header}",
+                self.id
+            ));
+        }
+    }
+
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The revision of the newest event.
+    pub fn last_revision(&self) -> Option<i64> {
+        self.events.last().map(revision_of)
+    }
+
+    pub fn show(&self, terms: &Terms) -> String {
+        let mut text = String::new();
+        for mark in &self.marks {
+            let _ = writeln!(text, "{}", terms.show_watch(mark));
+        }
+        for event in &self.events {
+            let _ = writeln!(text, "{}", terms.show_event(event));
+        }
+        text
+    }
+}

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rand::RngExt as _;
 
+use crate::ambient::Chance;
 use crate::interface::metadata::{TRACEPARENT, TRACESTATE};
 use crate::interface::{Metadata, MetadataError};
 
@@ -57,7 +58,7 @@ impl TraceContext {
     #[must_use]
     pub fn root() -> Self {
         Self {
-            trace_id: rand::rng().random_range(1..=u128::MAX),
+            trace_id: Chance.random_range(1..=u128::MAX),
             span_id: new_span(),
             flags: SAMPLED,
             state: None,
@@ -134,7 +135,7 @@ impl TraceContext {
 }
 
 fn new_span() -> u64 {
-    rand::rng().random_range(1..=u64::MAX)
+    Chance.random_range(1..=u64::MAX)
 }
 
 impl fmt::Display for TraceContext {

@@ -11,10 +11,10 @@ use super::embedded::{ADDRESS, InProcess};
 use super::{Callback, Connected, DEFAULT_CONNECT_TIMEOUT, Framework, FrameworkError};
 use crate::admin::RemoteServiceAdmin;
 use crate::calls::{InterceptedProvider, Interceptor};
+use crate::discovery::EndpointListeners;
 #[cfg(feature = "edef")]
 use crate::discovery::edef::{EdefConfig, EdefDiscovery};
 use crate::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery};
-use crate::discovery::EndpointListeners;
 use crate::distribution::Provider;
 #[cfg(feature = "xmlrpc")]
 use crate::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};

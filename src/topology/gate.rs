@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::AdminError;
+use crate::ambient::Chance;
 use crate::distribution::DistributionError;
 use crate::keyspace::Backoff;
 use crate::names::EndpointId;
@@ -81,7 +82,7 @@ impl Gates {
         let gate = self.shut.get_mut(endpoint)?;
         gate.unready.attempts += 1;
         gate.unready.cause = Some(cause);
-        Some(gate.backoff.next_delay(&mut rand::rng()))
+        Some(gate.backoff.next_delay(&mut Chance))
     }
 
     /// The endpoint has ended.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::picker::{Candidate, Picker};
+use crate::ambient::Chance;
 use crate::calls::breaker::{Breaker, BreakerConfig, BreakerState, Permit};
 use crate::calls::outlier::{Counts, OutlierConfig, Record};
 use crate::calls::retry::{Budget, BudgetConfig};
@@ -113,7 +114,7 @@ impl Live {
         outliers: OutlierConfig,
         seed: Option<u64>,
     ) -> Self {
-        let seed = seed.unwrap_or_else(|| rand::rng().random());
+        let seed = seed.unwrap_or_else(|| Chance.random());
         Self {
             interface,
             listener,

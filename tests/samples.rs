@@ -174,6 +174,7 @@ async fn the_importer_of_files_calls_what_they_describe_and_follows_them() {
     assert_eq!(importer.says("imported ").await, id);
     for kind in ["sync", "async", "promise"] {
         importer.says(&format!("answer {kind}: Rust")).await;
+        exporter.says("Rust.").await;
     }
     std::fs::remove_file(&file).unwrap();
     assert_eq!(importer.says("removed ").await, id);

@@ -2,6 +2,7 @@
 //! in them. All of it blocks.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -227,14 +228,15 @@ fn read(path: &Path, config: &EdefConfig) -> Result<Content, FileError> {
     let source = BufReader::new((&file).take(config.file_size));
     for read in Reader::with_limits(source, config.limits.clone()) {
         let error = match read {
-            Ok(description) => {
-                let id = description.id().clone();
-                if !endpoints.contains_key(&id) {
-                    endpoints.insert(id, Arc::new(description));
+            Ok(description) => match endpoints.entry(description.id().clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(Arc::new(description));
                     continue;
                 }
-                FileError::Twice { endpoint: id }
-            }
+                Entry::Occupied(taken) => FileError::Twice {
+                    endpoint: taken.key().clone(),
+                },
+            },
             Err(error) => error.into(),
         };
         // The one that ends the document says the most.

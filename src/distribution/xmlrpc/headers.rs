@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn headers_that_are_no_metadata_are_refused_by_name() {
-        let cases: [(&[(&str, &[u8])], &str); 4] = [
+        type Given = &'static [(&'static str, &'static [u8])];
+        let cases: [(Given, &str); 4] = [
             (&[("osgi-remote-a.b", b"v")], "'a.b' is no name"),
             (&[("osgi-remote-a", b"\xe9")], "osgi-remote-a is not ASCII"),
             (

@@ -14,8 +14,8 @@ setup: ## install what the demo and the build need
 setup-tests: ## install what the tests need: etcd 3.4 and 3.5, iPOPO
 	@scripts/setup.sh tests
 
-demo: setup ## an exporter and a consumer find each other through etcd
-	@scripts/demo.sh
+demo: setup ## an exporter and a consumer find each other, a third watches; ETCD=host:port for a given etcd
+	@scripts/demo.sh $(ETCD)
 
 test: setup-tests ## all tests, against real etcd and real iPOPO
 	$(CARGO) test --workspace --all-features

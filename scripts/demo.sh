@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# An exporter and a consumer find each other through a real etcd: found, called, and gone again.
+# An exporter and a consumer find each other, and a third process watches: found, called, and gone again.
+# The one that watches runs the registry, so that nothing else is needed; with an argument, the etcd at
+# HOST:PORT is the registry of all three.
 # Everything that is started here listens on loopback only and ends with this script.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Variables named so configure etcd, and are not for this one.
-unset "${!ETCD_@}"
+[ $# -le 1 ] || { printf 'usage: %s [HOST:PORT of etcd]\n' "$0" >&2; exit 2; }
+etcd="${1:-}"
 examples="${CARGO_TARGET_DIR:-target}/debug/examples"
 work="$(mktemp -d)"
-etcd_pid="" exporter_pid="" consumer_pid=""
+watcher_pid="" exporter_pid="" consumer_pid=""
 
 say() { printf 'demo: %s\n' "$*"; }
 
 fail() {
     printf 'demo: FAILED: %s\n' "$*" >&2
     local name
-    for name in etcd exporter consumer; do
+    for name in watcher exporter consumer; do
         [ -s "$work/$name.log" ] || continue
         printf -- '--- the end of what the %s wrote ---\n' "$name" >&2
         tail -n 20 "$work/$name.log" >&2
@@ -25,7 +27,7 @@ fail() {
 
 cleanup() {
     local pid
-    for pid in $consumer_pid $exporter_pid $etcd_pid; do
+    for pid in $consumer_pid $exporter_pid $watcher_pid; do
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -35,46 +37,6 @@ trap cleanup EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# Usage: etcd_is_healthy PORT. Needs no other program than bash.
-etcd_is_healthy() {
-    local answer
-    answer="$({ exec 3<>"/dev/tcp/127.0.0.1/$1" \
-        && printf 'GET /health HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3 && cat <&3; } 2>/dev/null)" || return 1
-    [[ "$answer" == *'"health":"true"'* ]]
-}
-
-# Starts etcd on ports that are free; sets etcd_pid and etcd_port, or returns 1 when a port was taken.
-try_etcd() {
-    # Below the range from which the kernel takes ports of its own choice.
-    etcd_port=$((15000 + RANDOM % 8000))
-    local peer_port=$((etcd_port + 8000)) deadline=$((SECONDS + 30))
-    local client="http://127.0.0.1:$etcd_port" peer="http://127.0.0.1:$peer_port"
-    rm -rf "$work/etcd"
-    etcd --name demo --data-dir "$work/etcd" --logger zap --log-outputs stderr --log-level warn \
-        --listen-client-urls "$client" --advertise-client-urls "$client" \
-        --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
-        --initial-cluster "demo=$peer" >"$work/etcd.log" 2>&1 &
-    etcd_pid=$!
-    until etcd_is_healthy "$etcd_port" && kill -0 "$etcd_pid" 2>/dev/null; do
-        if ! kill -0 "$etcd_pid" 2>/dev/null; then
-            wait "$etcd_pid" || true
-            etcd_pid=""
-            grep -q 'address already in use' "$work/etcd.log" && return 1
-            fail "etcd ended instead of coming up"
-        fi
-        [ "$SECONDS" -lt "$deadline" ] || fail "etcd did not come up in 30 s"
-        sleep 0.1
-    done
-}
-
-start_etcd() {
-    local attempt
-    for attempt in 1 2 3 4 5; do
-        try_etcd && return
-    done
-    fail "no free port for etcd in $attempt attempts"
-}
 
 # Usage: await NAME PID COUNT WORD: until NAME has written COUNT lines that begin with WORD; shows them.
 await() {
@@ -101,23 +63,31 @@ terminate() {
         sleep 0.05
     done
     wait "$pid" || status=$?
-    # 143 is a plain death by SIGTERM, which is etcd's way.
-    [ "$status" -eq 0 ] || { [ "$name" = etcd ] && [ "$status" -eq 143 ]; } \
-        || fail "the $name ended with status $status after SIGTERM"
+    [ "$status" -eq 0 ] || fail "the $name ended with status $status after SIGTERM"
 }
 
-command -v etcd >/dev/null || fail "etcd is missing; run make setup"
 say "building the samples"
-cargo build --quiet --example hello_exporter --example hello_consumer
+cargo build --quiet --features embedded --example hello_exporter --example hello_consumer --example watcher
 
-start_etcd
-say "etcd runs at 127.0.0.1:$etcd_port"
+if [ -n "$etcd" ]; then
+    registry=(--etcd "$etcd")
+else
+    registry=(--embedded 127.0.0.1:0)
+fi
+"$examples/watcher" "${registry[@]}" >"$work/watcher.log" 2>&1 &
+watcher_pid=$!
+await watcher "$watcher_pid" 1 connected
+if [ -z "$etcd" ]; then
+    await watcher "$watcher_pid" 1 listening
+    etcd="$(sed -n 's/^listening on //p' "$work/watcher.log")"
+fi
 
-"$examples/hello_exporter" --etcd "127.0.0.1:$etcd_port" >"$work/exporter.log" 2>&1 &
+"$examples/hello_exporter" --etcd "$etcd" >"$work/exporter.log" 2>&1 &
 exporter_pid=$!
 await exporter "$exporter_pid" 1 exported
+await watcher "$watcher_pid" 1 added
 
-"$examples/hello_consumer" --etcd "127.0.0.1:$etcd_port" >"$work/consumer.log" 2>&1 &
+"$examples/hello_consumer" --etcd "$etcd" >"$work/consumer.log" 2>&1 &
 consumer_pid=$!
 await consumer "$consumer_pid" 1 imported
 await consumer "$consumer_pid" 3 answer
@@ -126,8 +96,9 @@ say "stopping the exporter"
 terminate exporter "$exporter_pid"
 exporter_pid=""
 await consumer "$consumer_pid" 1 removed
+await watcher "$watcher_pid" 1 removed
 terminate consumer "$consumer_pid"
 consumer_pid=""
-terminate etcd "$etcd_pid"
-etcd_pid=""
-say "OK: found through etcd, called three times, and its end was noticed"
+terminate watcher "$watcher_pid"
+watcher_pid=""
+say "OK: found through $etcd, called three times, and its end was noticed by both"

@@ -126,11 +126,11 @@ need_protoc() {
 
 setup_demo() {
     need_protoc
-    need_command etcd etcd-server
 }
 
 setup_tests() {
     setup_demo
+    need_command etcd etcd-server
     need_command etcdctl etcd-client
     need_command setpriv util-linux
     need_python

@@ -6,15 +6,23 @@
 //! slow listener holds nobody up, and what a listener was told, folded, is
 //! always the truth of some moment: each thing is added once, then modified
 //! any number of times, then removed.
+//!
+//! A feed may know *topics* of its values, such as the interfaces of an
+//! endpoint. Who listens to some topics only is then neither told of what
+//! concerns others, nor woken for it, nor asked about it.
 
-use std::collections::{BTreeMap, VecDeque};
+mod listener;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 
-use futures::Stream;
 use parking_lot::Mutex;
+
+use listener::Queue;
+pub use listener::{Interest, Listener};
 
 /// What a listener is told of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,201 +63,245 @@ impl<K, V> Change<K, V> {
     }
 }
 
+/// What a listener wants to hear of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Topics {
+    /// Everything.
+    #[default]
+    All,
+    /// What has one of these topics; the rest cannot be of interest. Of a
+    /// feed that knows no topics it is everything all the same.
+    Of(BTreeSet<String>),
+}
+
+/// How a feed reads the topics of a value.
+type TopicsOf<V> = for<'a> fn(&'a V) -> Vec<&'a str>;
+
 /// The source of news. Cheap to clone; all clones are one feed.
 pub struct Feed<K, V>(Arc<Mutex<State<K, V>>>);
 
 struct State<K, V> {
-    latest: BTreeMap<K, V>,
-    listeners: Vec<Weak<Mutex<Queue<K, V>>>>,
-}
-
-struct Queue<K, V> {
-    /// The keys with news, in the order in which the news began.
-    order: VecDeque<K>,
-    /// Their latest value; `None` where they are gone.
-    news: BTreeMap<K, Option<V>>,
-    waker: Option<Waker>,
+    latest: BTreeMap<K, Latest<V>>,
+    last_revision: u64,
+    topics_of: Option<TopicsOf<V>>,
+    last_listener: u64,
+    /// In order, because they are told in it.
+    listeners: BTreeMap<u64, Member<K, V>>,
+    /// Those of the listeners that hear of everything.
+    of_all: BTreeSet<u64>,
+    by_topic: HashMap<String, BTreeSet<u64>>,
     closed: bool,
 }
 
-type Select<V> = Box<dyn Fn(&V) -> bool + Send + Sync>;
+/// A value, and the number of its setting.
+#[derive(Clone)]
+struct Latest<V> {
+    revision: u64,
+    value: V,
+}
 
-/// One listener's end of a feed: a stream that ends when the feed does.
-///
-/// Dropping it stops the news. Taking from it is cancellation safe.
-pub struct Listener<K, V> {
+struct Member<K, V> {
     queue: Arc<Mutex<Queue<K, V>>>,
-    told: BTreeMap<K, V>,
-    select: Select<V>,
+    topics: Topics,
 }
 
 impl<K: Ord + Clone, V: Clone> Feed<K, V> {
-    /// A feed of nothing yet.
+    /// A feed of nothing yet, that knows no topics: all listeners are asked
+    /// about everything.
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A feed of nothing yet, whose values have topics.
+    pub fn with_topics(topics_of: for<'a> fn(&'a V) -> Vec<&'a str>) -> Self {
+        Self::with(Some(topics_of))
+    }
+
+    fn with(topics_of: Option<TopicsOf<V>>) -> Self {
         Self(Arc::new(Mutex::new(State {
             latest: BTreeMap::new(),
-            listeners: Vec::new(),
+            last_revision: 0,
+            topics_of,
+            last_listener: 0,
+            listeners: BTreeMap::new(),
+            of_all: BTreeSet::new(),
+            by_topic: HashMap::new(),
+            closed: false,
         })))
     }
 
-    /// Sets a key's value and tells all listeners; gives back the one before.
+    /// Sets a key's value and tells the listeners; gives back the one before.
     pub fn set(&self, key: K, value: V) -> Option<V> {
         let mut state = self.0.lock();
-        state.tell(&key, Some(&value));
-        state.latest.insert(key, value)
+        state.last_revision += 1;
+        let latest = Latest {
+            revision: state.last_revision,
+            value,
+        };
+        state.tell(&key, Some(&latest));
+        let before = state.latest.insert(key, latest)?;
+        Some(before.value)
     }
 
-    /// Takes a key out and tells all listeners; gives back its last value.
+    /// Takes a key out and tells the listeners; gives back its last value.
     pub fn remove(&self, key: &K) -> Option<V> {
         let mut state = self.0.lock();
-        let value = state.latest.remove(key)?;
+        if !state.latest.contains_key(key) {
+            return None;
+        }
         state.tell(key, None);
-        Some(value)
+        Some(state.latest.remove(key)?.value)
     }
 
     /// The latest value of a key.
     pub fn get(&self, key: &K) -> Option<V> {
-        self.0.lock().latest.get(key).cloned()
+        Some(self.0.lock().latest.get(key)?.value.clone())
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().latest.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All keys and values, by key.
     pub fn snapshot(&self) -> Vec<(K, V)> {
         let state = self.0.lock();
         let entries = state.latest.iter();
-        entries.map(|(k, v)| (k.clone(), v.clone())).collect()
+        entries.map(|(k, v)| (k.clone(), v.value.clone())).collect()
     }
 
     /// A listener to what `select` picks. It is told first of all that is
     /// there already; nothing is lost or told twice in between.
     pub fn listen(&self, select: impl Fn(&V) -> bool + Send + Sync + 'static) -> Listener<K, V> {
-        let mut state = self.0.lock();
-        let queue = Arc::new(Mutex::new(Queue {
-            order: state.latest.keys().cloned().collect(),
-            news: state
-                .latest
-                .iter()
-                .map(|(k, v)| (k.clone(), Some(v.clone())))
-                .collect(),
-            waker: None,
-            closed: false,
-        }));
-        state.listeners.push(Arc::downgrade(&queue));
-        Listener {
-            queue,
-            told: BTreeMap::new(),
-            select: Box::new(select),
-        }
+        self.listen_to(Topics::All, move |value| select(value).then_some(()))
     }
 
-    /// Ends the listeners' streams, once they have taken what is queued.
-    pub fn close(&self) {
-        for listener in self.0.lock().listeners.drain(..) {
-            if let Some(queue) = listener.upgrade() {
-                let mut queue = queue.lock();
-                queue.closed = true;
-                queue.wake();
+    /// [`Feed::listen`] to these topics. `select` also says why it picks a
+    /// value, which the listener is told with each change. It is not asked
+    /// about what has none of the topics.
+    pub fn listen_to<M>(
+        &self,
+        topics: Topics,
+        select: impl Fn(&V) -> Option<M> + Send + Sync + 'static,
+    ) -> Listener<K, V, M> {
+        let mut state = self.0.lock();
+        let queue = Arc::new(Mutex::new(Queue::new(state.closed)));
+        state.last_listener += 1;
+        let id = state.last_listener;
+        for (key, latest) in &state.latest {
+            if state.concerns(&latest.value, &topics) {
+                queue.lock().push(key, Some(latest));
             }
+        }
+        let listener = Listener::new(Arc::downgrade(&self.0), id, Arc::clone(&queue), select);
+        state.join(id, &topics);
+        state.listeners.insert(id, Member { queue, topics });
+        listener
+    }
+
+    /// Ends the listeners' streams, once they have taken what is queued. Later
+    /// listeners are told of what is there, and end.
+    pub fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        for member in state.listeners.values() {
+            member.queue.lock().close();
         }
     }
 }
 
 impl<K: Ord + Clone, V: Clone> State<K, V> {
-    fn tell(&mut self, key: &K, value: Option<&V>) {
-        self.listeners.retain(|listener| {
-            let Some(queue) = listener.upgrade() else {
-                return false;
-            };
-            let mut queue = queue.lock();
-            if queue.news.insert(key.clone(), value.cloned()).is_none() {
-                queue.order.push_back(key.clone());
+    /// Tells those whom the value before or the new one concerns: who was told
+    /// of the one before must hear that it is another.
+    fn tell(&self, key: &K, latest: Option<&Latest<V>>) {
+        let tell = |id: &u64| {
+            if let Some(member) = self.listeners.get(id) {
+                member.queue.lock().push(key, latest);
             }
-            queue.wake();
-            true
-        });
-    }
-}
-
-impl<K, V> Queue<K, V> {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Listener<K, V> {
-    /// The next change; `None` when the feed is closed. Cancellation safe.
-    pub async fn next(&mut self) -> Option<Change<K, V>> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-
-    /// The next change if there is one already.
-    pub fn try_next(&mut self) -> Option<Change<K, V>> {
-        loop {
-            let (key, value) = self.queue.lock().pop()?;
-            if let Some(change) = self.change(key, value) {
-                return Some(change);
+        };
+        let Some(topics_of) = self.topics_of else {
+            return self.listeners.keys().for_each(tell);
+        };
+        self.of_all.iter().for_each(tell);
+        // Whom two topics lead to is told twice, which is told once.
+        for latest in self.latest.get(key).into_iter().chain(latest) {
+            for topic in topics_of(&latest.value) {
+                self.by_topic
+                    .get(topic)
+                    .into_iter()
+                    .flatten()
+                    .for_each(tell);
             }
         }
     }
 
-    /// What the listener was told, folded: the keys that it has been told of
-    /// and not lost again.
-    pub fn told(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.told.iter()
-    }
-
-    /// What this news means to one who was told what this listener was told.
-    fn change(&mut self, key: K, value: Option<V>) -> Option<Change<K, V>> {
-        let before = self.told.remove(&key);
-        match (before, value) {
-            (None, None) => None,
-            (Some(before), None) => Some(Change::Removed(key, before)),
-            (before, Some(value)) if (self.select)(&value) => {
-                self.told.insert(key.clone(), value.clone());
-                Some(match before {
-                    None => Change::Added(key, value),
-                    Some(before) => Change::Modified { key, value, before },
-                })
+    fn concerns(&self, value: &V, topics: &Topics) -> bool {
+        match (topics, self.topics_of) {
+            (Topics::All, _) | (_, None) => true,
+            (Topics::Of(topics), Some(topics_of)) => {
+                topics_of(value).iter().any(|topic| topics.contains(*topic))
             }
-            (None, Some(_)) => None,
-            (Some(before), Some(value)) => Some(Change::EndMatch { key, value, before }),
         }
     }
-}
 
-impl<K: Ord, V> Queue<K, V> {
-    fn pop(&mut self) -> Option<(K, Option<V>)> {
-        let key = self.order.pop_front()?;
-        let value = self.news.remove(&key).flatten();
-        Some((key, value))
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Stream for Listener<K, V> {
-    type Item = Change<K, V>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change<K, V>>> {
-        let listener = &mut *self;
-        loop {
-            let mut queue = listener.queue.lock();
-            let Some((key, value)) = queue.pop() else {
-                if queue.closed {
-                    return Poll::Ready(None);
+    fn join(&mut self, id: u64, topics: &Topics) {
+        match topics {
+            Topics::All => drop(self.of_all.insert(id)),
+            Topics::Of(topics) => {
+                for topic in topics {
+                    self.by_topic.entry(topic.clone()).or_default().insert(id);
                 }
-                queue.waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            };
-            // The selection is the user's code: not under the lock.
-            drop(queue);
-            if let Some(change) = listener.change(key, value) {
-                return Poll::Ready(Some(change));
             }
         }
     }
-}
 
-impl<K, V> Unpin for Listener<K, V> {}
+    fn leave(&mut self, id: u64, topics: &Topics) {
+        match topics {
+            Topics::All => drop(self.of_all.remove(&id)),
+            Topics::Of(topics) => {
+                for topic in topics {
+                    if let Some(listeners) = self.by_topic.get_mut(topic) {
+                        listeners.remove(&id);
+                        if listeners.is_empty() {
+                            self.by_topic.remove(topic);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a listener other topics, and asks it again about everything that
+    /// was or is of interest.
+    fn change(&mut self, id: u64, topics: Topics) {
+        let Some(member) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        let queue = Arc::clone(&member.queue);
+        let before = std::mem::replace(&mut member.topics, topics.clone());
+        self.leave(id, &before);
+        self.join(id, &topics);
+        // What waits may be old: news outside of the topics did not come.
+        queue.lock().refresh(|key| self.latest.get(key));
+        for (key, latest) in &self.latest {
+            let concerns = |topics| self.concerns(&latest.value, topics);
+            if concerns(&before) || concerns(&topics) {
+                queue.lock().push(key, Some(latest));
+            }
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        if let Some(member) = self.listeners.remove(&id) {
+            self.leave(id, &member.topics);
+        }
+    }
+}
 
 impl<K: Ord + Clone, V: Clone> Default for Feed<K, V> {
     fn default() -> Self {
@@ -266,149 +318,5 @@ impl<K, V> Clone for Feed<K, V> {
 impl<K, V> fmt::Debug for Feed<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed").finish_non_exhaustive()
-    }
-}
-
-impl<K, V> fmt::Debug for Listener<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn even(value: &i32) -> bool {
-        value % 2 == 0
-    }
-
-    #[test]
-    fn a_late_listener_is_told_first_of_what_is_there() {
-        let feed = Feed::new();
-        feed.set("a", 0);
-        feed.set("b", 1);
-        let mut listener = feed.listen(even);
-        feed.set("c", 2);
-        assert_eq!(listener.try_next(), Some(Change::Added("a", 0)));
-        assert_eq!(listener.try_next(), Some(Change::Added("c", 2)));
-        assert_eq!(listener.try_next(), None);
-    }
-
-    #[test]
-    fn each_change_is_told_by_what_the_listener_knew() {
-        let feed = Feed::new();
-        let mut listener = feed.listen(even);
-        let mut next = |value| {
-            match value {
-                Some(value) => drop(feed.set("k", value)),
-                None => drop(feed.remove(&"k")),
-            }
-            listener.try_next()
-        };
-        let key = "k";
-        assert_eq!(next(Some(1)), None);
-        assert_eq!(next(Some(2)), Some(Change::Added(key, 2)));
-        assert_eq!(
-            next(Some(4)),
-            Some(Change::Modified {
-                key,
-                value: 4,
-                before: 2
-            })
-        );
-        assert_eq!(
-            next(Some(5)),
-            Some(Change::EndMatch {
-                key,
-                value: 5,
-                before: 4
-            })
-        );
-        assert_eq!(next(Some(7)), None);
-        assert_eq!(next(None), None);
-        assert_eq!(next(Some(8)), Some(Change::Added(key, 8)));
-        assert_eq!(next(None), Some(Change::Removed(key, 8)));
-        assert_eq!(next(None), None);
-    }
-
-    #[test]
-    fn news_not_yet_taken_is_replaced_and_never_piles_up() {
-        let feed = Feed::new();
-        let mut listener = feed.listen(|_| true);
-        for value in 0..1000 {
-            feed.set("k", value);
-        }
-        assert_eq!(listener.queue.lock().order.len(), 1);
-        assert_eq!(listener.try_next(), Some(Change::Added("k", 999)));
-        feed.remove(&"k");
-        feed.set("k", 0);
-        feed.remove(&"k");
-        assert_eq!(listener.try_next(), Some(Change::Removed("k", 999)));
-        assert_eq!(listener.try_next(), None);
-    }
-
-    #[tokio::test]
-    async fn a_waiting_listener_wakes_and_ends_with_the_feed() {
-        let feed = Feed::new();
-        let mut listener = feed.listen(|_| true);
-        let waiting = tokio::spawn(async move {
-            let first = listener.next().await;
-            (first, listener.next().await)
-        });
-        tokio::task::yield_now().await;
-        feed.set(1, "one");
-        feed.close();
-        let (first, end) = waiting.await.unwrap();
-        assert_eq!((first, end), (Some(Change::Added(1, "one")), None));
-    }
-
-    #[test]
-    fn a_dropped_listener_is_forgotten() {
-        let feed = Feed::new();
-        drop(feed.listen(|_| true));
-        feed.set(1, 1);
-        assert!(feed.0.lock().listeners.is_empty());
-    }
-
-    proptest! {
-        /// RELIABILITY's I4: whatever is set and taken in whatever order, the
-        /// changes folded are what the feed selects in the end.
-        #[test]
-        fn changes_folded_give_the_view(
-            steps in proptest::collection::vec((0..4_u8, proptest::option::of(0..6_i32), any::<bool>()), 0..60)
-        ) {
-            let feed = Feed::new();
-            let mut listener = feed.listen(even);
-            let mut view = BTreeMap::new();
-            let mut fold = |change| match change {
-                Change::Added(key, value) => assert_eq!(view.insert(key, value), None),
-                Change::Modified { key, value, before } => {
-                    assert_eq!(view.insert(key, value), Some(before));
-                }
-                Change::EndMatch { key, before, .. } | Change::Removed(key, before) => {
-                    assert_eq!(view.remove(&key), Some(before));
-                }
-            };
-            for (key, value, take) in steps {
-                match value {
-                    Some(value) => drop(feed.set(key, value)),
-                    None => drop(feed.remove(&key)),
-                }
-                if take && let Some(change) = listener.try_next() {
-                    fold(change);
-                }
-            }
-            while let Some(change) = listener.try_next() {
-                fold(change);
-            }
-            let selected: BTreeMap<_, _> =
-                feed.snapshot().into_iter().filter(|(_, v)| even(v)).collect();
-            prop_assert_eq!(view, selected);
-        }
     }
 }

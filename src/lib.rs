@@ -64,20 +64,24 @@
 //! |---|---|
 //! | [`framework`] | how everything is wired and ended |
 //! | [`topology`] | what is to be exported and imported |
+//! | [`calls`] | what stands between a caller and a service: interceptors, choosing among many |
 //! | [`admin`] | how a service is exported and an endpoint imported (Remote Service Admin) |
 //! | [`distribution`] | how services are called: providers, XML-RPC |
-//! | [`discovery`] | how endpoints are announced and heard of: etcd |
+//! | [`discovery`] | how endpoints are announced and heard of: etcd, EDEF files |
 //! | [`services`] | the in-process registry: references, events, trackers |
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
-//! | [`endpoint`] | endpoint descriptions and their JSON |
+//! | [`endpoint`] | endpoint descriptions, their JSON and XML |
 //! | [`interface`] | service interfaces and the way of a call |
-//! | [`feed`], [`filter`], [`names`], [`properties`] | what all others stand on |
+//! | [`feed`], [`filter`], [`names`], [`network`], [`properties`] | what all others stand on |
 
 // The attribute writes `::osgi_remote::…`; this lets the crate's own tests
 // use it too.
 extern crate self as osgi_remote;
 
 pub mod admin;
+#[doc(hidden)]
+pub mod ambient;
+pub mod calls;
 pub mod discovery;
 pub mod distribution;
 #[cfg(feature = "embedded")]
@@ -90,6 +94,7 @@ pub mod interface;
 pub mod keyspace;
 pub mod meters;
 pub mod names;
+pub mod network;
 pub mod properties;
 pub mod services;
 pub mod topology;
@@ -135,6 +140,6 @@ pub use async_trait::async_trait;
 pub use osgi_remote_macros::remote_service;
 
 /// The README's program is compiled with the tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "embedded", feature = "xmlrpc"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -16,7 +16,13 @@
 //! | `osgi_remote_keys_written_total` | counter | own keys put and deleted, by `operation`: `put`, `delete` |
 //! | `osgi_remote_relists_total` | counter | complete listings of the range |
 //! | `osgi_remote_audit_repairs_total` | counter | differences that a listing found and the watch should have told |
+//! | `osgi_remote_listener_failures_total` | counter | calls of endpoint listeners that went wrong, by `kind`: `failed`, `panicked` |
 //! | `osgi_remote_histories_lost_total` | counter | times that the store was found to be another one |
+//! | `osgi_remote_calls_total` | counter | remote calls, by `side` (`client`, `server`), `interface`, and `outcome`: `ok`, `fault` (the service's own error), `refused`, `remote` (the way or the endpoint failed), `dropped`; only with the interceptor [`Metrics`](crate::calls::Metrics), as the next two |
+//! | `osgi_remote_calls_in_flight` | gauge | remote calls under way, by `side` and `interface` |
+//! | `osgi_remote_call_seconds` | histogram | how long they took, by `side` and `interface` |
+//! | `osgi_remote_retries_total` | counter | calls that a balanced proxy wanted to make again, by `paid`: `true`, or `false` where the budget was used up |
+//! | `osgi_remote_endpoints_shut_out_total` | counter | times that a balanced proxy left an endpoint alone, by `reason`: `breaker`, `outlier` |
 //!
 //! Several frameworks in one process add to the same counters; of the gauges
 //! the last one that spoke is shown.
@@ -62,9 +68,47 @@ pub(crate) fn event(kind: &'static str) {
     counter!("osgi_remote_events_total", "kind" => kind).increment(1);
 }
 
+/// Counts a call of an endpoint listener that went wrong: `failed` or
+/// `panicked`.
+pub(crate) fn listener_failure(kind: &'static str) {
+    counter!("osgi_remote_listener_failures_total", "kind" => kind).increment(1);
+}
+
 /// Notes how long news of an endpoint was on its way.
 pub(crate) fn lag(lag: Duration) {
     histogram!("osgi_remote_delivery_lag_seconds").record(lag.as_secs_f64());
+}
+
+/// Counts a remote call that begins.
+pub(crate) fn call_begins(side: &'static str, interface: &str) {
+    let interface = interface.to_owned();
+    gauge!("osgi_remote_calls_in_flight", "side" => side, "interface" => interface).increment(1.0);
+}
+
+/// Counts a remote call that ends.
+pub(crate) fn call_ends(
+    side: &'static str,
+    interface: &str,
+    outcome: &'static str,
+    took: Duration,
+) {
+    let name = || interface.to_owned();
+    gauge!("osgi_remote_calls_in_flight", "side" => side, "interface" => name()).decrement(1.0);
+    counter!("osgi_remote_calls_total", "side" => side, "interface" => name(), "outcome" => outcome)
+        .increment(1);
+    histogram!("osgi_remote_call_seconds", "side" => side, "interface" => name())
+        .record(took.as_secs_f64());
+}
+
+/// Counts a call that is to be made again.
+pub(crate) fn retry(paid: bool) {
+    let paid = if paid { "true" } else { "false" };
+    counter!("osgi_remote_retries_total", "paid" => paid).increment(1);
+}
+
+/// Counts an endpoint that is left alone: by its `breaker`, or as `outlier`.
+pub(crate) fn shut_out(reason: &'static str) {
+    counter!("osgi_remote_endpoints_shut_out_total", "reason" => reason).increment(1);
 }
 
 #[cfg(test)]

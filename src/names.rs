@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::ambient;
+
 /// Names of properties that OSGi Remote Services and Remote Service Admin
 /// define (Compendium chapters 100 and 122).
 pub mod osgi {
@@ -45,6 +47,12 @@ pub mod osgi {
     pub const ENDPOINT_SERVICE_ID: &str = "endpoint.service.id";
     /// The framework that an endpoint lives in.
     pub const ENDPOINT_FRAMEWORK_UUID: &str = "endpoint.framework.uuid";
+    /// Stands for [`ENDPOINT_FRAMEWORK_UUID`] in OSGi's examples of scopes; no
+    /// endpoint has it.
+    pub const SERVICE_REMOTE_FRAMEWORK_UUID: &str = "service.remote.framework.uuid";
+    /// The identity of a framework, as a property of the framework itself; no
+    /// endpoint has it.
+    pub const OSGI_FRAMEWORK_UUID: &str = "org.osgi.framework.uuid";
     /// Begins the names of properties that give a package's version.
     pub const ENDPOINT_PACKAGE_VERSION_PREFIX: &str = "endpoint.package.version.";
     /// The config types that a distribution provider supports.
@@ -59,6 +67,15 @@ pub mod osgi {
     pub const INTENT_BASIC: &str = "osgi.basic";
     /// The intent of results that come later (Compendium 100.3.2).
     pub const INTENT_ASYNC: &str = "osgi.async";
+    /// The intent of a transport that outsiders cannot read (Compendium
+    /// 100.3.3).
+    pub const INTENT_CONFIDENTIAL: &str = "osgi.confidential";
+    /// The intent of an endpoint on a private address only (Compendium
+    /// 100.3.4).
+    pub const INTENT_PRIVATE: &str = "osgi.private";
+    /// Among the config types of a service: no other one is to take their
+    /// place (Compendium 100.2.1).
+    pub const NO_DEFAULT: &str = "<<nodefault>>";
 }
 
 /// Names of properties that Eclipse ECF defines; iPOPO uses them too.
@@ -78,8 +95,19 @@ pub mod ecf {
     pub const ENDPOINT_ID_FILTER_IDS: &str = "ecf.endpoint.idfilter.ids";
     /// The filter with which the remote service is looked up.
     pub const ENDPOINT_RS_FILTER: &str = "ecf.endpoint.rsfilter";
+    /// Which of several endpoints is to be preferred; lower is, as in DNS SRV
+    /// records. On the wire it stands beside the properties.
+    pub const DISCOVERY_PRIORITY: &str = "ecf.endpoint.discovery.priority";
+    /// The share of an endpoint among those of one priority. On the wire it
+    /// stands beside the properties.
+    pub const DISCOVERY_WEIGHT: &str = "ecf.endpoint.discovery.weight";
     /// The interfaces for which an importer makes asynchronous proxies.
     pub const EXPORTED_ASYNC_INTERFACES: &str = "ecf.exported.async.interfaces";
+    /// Where it is given, an importer makes no asynchronous proxies.
+    pub const ASYNC_NO_PROXY: &str = "ecf.rsvc.async.noproxy";
+    /// Begins the names of properties that name an interface's asynchronous
+    /// one, where it is not the same with `Async` behind it.
+    pub const ASYNC_PROXY_PREFIX: &str = "ecf.rsvc.async.proxy_";
 }
 
 /// Properties whose wire form is a list joined by spaces.
@@ -172,7 +200,7 @@ text_name! {
 impl EndpointId {
     /// An id that no other endpoint has.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 
     /// Whether the id can be the last segment of a key in etcd, where ECF and
@@ -215,7 +243,7 @@ text_name! {
 impl SessionId {
     /// A fresh session id.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 }
 
@@ -246,7 +274,7 @@ text_name! {
 impl FrameworkId {
     /// A fresh framework id.
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string().into())
+        Self(ambient::uuid().to_string().into())
     }
 }
 

@@ -154,3 +154,35 @@ async fn a_session_that_closes_takes_its_endpoints_back_before_its_lease(etcd: S
     assert!(health.suspects.is_empty());
     observer.close().await.unwrap();
 }
+
+/// The exception that invariant I7 allows.
+#[tokio::test]
+async fn past_the_limit_on_staleness_nothing_is_shown_until_etcd_is_read_again() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let exporter = start(config(&etcd)).await;
+    exporter.advertise(&endpoint("e")).unwrap().await.unwrap();
+    let unlimited = start(config(&etcd)).await;
+    let mut config = config(&etcd);
+    config.stale_limit = Some(SECONDS);
+    let limited = start(config).await;
+    wait_for(&limited, |h| h.endpoints == 1).await;
+    assert_eq!(limited.endpoints().snapshot().len(), 1);
+
+    etcd.pause();
+    let health = wait_for(&limited, |h| h.withheld).await;
+    assert!(health.to_string().contains("WITHHELD"), "{health}");
+    assert!(limited.endpoints().snapshot().is_empty());
+    wait_for(&unlimited, |h| h.stale_since.is_some()).await;
+    assert_eq!(unlimited.endpoints().snapshot().len(), 1);
+
+    etcd.resume();
+    wait_for(&limited, |h| !h.withheld && h.is_connected()).await;
+    // A stopped etcd gives leases their time again, but the exporter's may have run out.
+    let mut endpoints = limited.endpoints().listen(|_| true);
+    tokio::time::timeout(PATIENCE, endpoints.next())
+        .await
+        .unwrap();
+    for discovery in [exporter, unlimited, limited] {
+        discovery.close().await.unwrap();
+    }
+}

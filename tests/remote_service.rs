@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use osgi_remote::interface::{
-    Call, CallError, Data, Dispatch, Fault, Interface, Invoker, Loopback, ServiceError,
+    Call, CallError, CallOptions, Data, Dispatch, Fault, Interface, Invoker, Loopback, Metadata,
+    ServiceError, with_metadata,
 };
 use osgi_remote::{async_trait, remote_service};
 use serde::{Deserialize, Serialize};
@@ -364,4 +366,60 @@ async fn calls_can_be_made_from_other_tasks() {
     while let Some(done) = calls.join_next().await {
         assert_eq!(done.unwrap().unwrap(), ada(0));
     }
+}
+
+#[remote_service("org.example.Marked", version = "1.2")]
+trait Marked {
+    #[remote(idempotent, timeout = "500ms")]
+    async fn both(&self) -> Result<(), CallError>;
+    #[remote(timeout = "2s")]
+    async fn bounded(&self, n: u8) -> Result<(), CallError>;
+    async fn neither(&self) -> Result<(), CallError>;
+}
+
+#[tokio::test]
+async fn what_a_trait_says_of_a_method_goes_with_each_call() {
+    let broken = Arc::new(Broken::default());
+    let invoker: Arc<dyn Invoker> = Arc::<Broken>::clone(&broken);
+    let marked = <dyn Marked>::proxy(invoker);
+    for outcome in [
+        marked.both().await,
+        marked.bounded(1).await,
+        marked.neither().await,
+    ] {
+        assert!(outcome.is_err());
+    }
+    let options: Vec<_> = broken.calls.lock().iter().map(|c| c.options).collect();
+    let idempotent = CallOptions::idempotent();
+    assert_eq!(
+        options,
+        [
+            idempotent.with_timeout(Duration::from_millis(500)),
+            CallOptions::default().with_timeout(Duration::from_secs(2)),
+            CallOptions::default(),
+        ]
+    );
+    assert_eq!(<dyn Marked>::VERSION, Some("1.2"));
+}
+
+#[tokio::test]
+async fn metadata_of_a_scope_goes_with_the_calls_made_in_it() {
+    let broken = Arc::new(Broken::default());
+    let invoker: Arc<dyn Invoker> = Arc::<Broken>::clone(&broken);
+    let marked = <dyn Marked>::proxy(invoker);
+    let mut metadata = Metadata::new();
+    metadata.insert("tenant", "blue").unwrap();
+    assert!(
+        with_metadata(metadata.clone(), marked.neither())
+            .await
+            .is_err()
+    );
+    assert!(marked.neither().await.is_err());
+    let carried: Vec<_> = broken
+        .calls
+        .lock()
+        .iter()
+        .map(|c| c.metadata.clone())
+        .collect();
+    assert_eq!(carried, [metadata, Metadata::new()]);
 }

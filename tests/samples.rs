@@ -45,10 +45,13 @@ struct Sample {
 
 impl Sample {
     fn start(name: &str, etcd: &str, more: &[&str]) -> Self {
+        Self::run(name, &[&["--etcd", etcd], more].concat())
+    }
+
+    fn run(name: &str, arguments: &[&str]) -> Self {
         let mut command = dying_with_us(program(name));
         command
-            .args(["--etcd", etcd])
-            .args(more)
+            .args(arguments)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -146,6 +149,39 @@ async fn exporter_and_consumer_find_each_other_and_end_well_on_both_signals() {
     assert_eq!(all_keys(&etcd).await, [""; 0]);
 }
 
+#[cfg(feature = "edef")]
+#[tokio::test]
+async fn the_importer_of_files_calls_what_they_describe_and_follows_them() {
+    use osgi_remote::endpoint::{edef, service_info};
+
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+    exporter.says("connected session=").await;
+    exporter.says("exported ").await;
+    let all = etcd.get_prefix("").await;
+    let endpoint = all
+        .iter()
+        .find(|kv| kv.key_text().matches('/').count() == 2);
+    let description = service_info::decode(&endpoint.unwrap().value);
+    let description = description.unwrap().description;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("hello.xml");
+    std::fs::write(&file, edef::to_string([&description]).unwrap()).unwrap();
+
+    let importer = Sample::run("edef_import", &[file.to_str().unwrap()]);
+    assert_eq!(importer.says("files: ").await, "1 endpoints in 1 files");
+    let id = description.id().as_str();
+    assert_eq!(importer.says("imported ").await, id);
+    for kind in ["sync", "async", "promise"] {
+        importer.says(&format!("answer {kind}: Rust")).await;
+        exporter.says("Rust.").await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(importer.says("removed ").await, id);
+    importer.stop("TERM").await;
+    exporter.stop("INT").await;
+}
+
 #[tokio::test]
 async fn both_sides_in_one_process_do_all_there_is_and_end() {
     let etcd = Etcd::start(EtcdVersion::V3_4).await;
@@ -172,6 +208,124 @@ async fn both_sides_in_one_process_do_all_there_is_and_end() {
     let (status, errors) = sample.end(SECONDS).await;
     assert_eq!(status.code(), Some(0), "{errors}");
     assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_watcher_prints_what_comes_and_goes() {
+    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+    let watcher = Sample::start("watcher", &etcd.endpoint(), &[]);
+    watcher.says("connected ").await;
+    let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    assert_eq!(watcher.says("added ").await, exported);
+    exporter.stop("INT").await;
+    assert_eq!(watcher.says("removed ").await, exported);
+    watcher.stop("TERM").await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn the_registry_serves_the_others_in_place_of_etcd() {
+    let registry = Sample::run("registry", &["--listen", "127.0.0.1:0"]);
+    let address = registry.says("listening on ").await;
+    let exporter = Sample::start("hello_exporter", &address, &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    let consumer = Sample::start("hello_consumer", &address, &[]);
+    consumer.says("connected ").await;
+    assert_eq!(consumer.says("imported ").await, exported);
+
+    let second = Sample::run("registry", &["--listen", &address]);
+    let (status, errors) = second.end(SECONDS).await;
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&format!("cannot listen on {address}")));
+
+    exporter.says("Rust.sayHello called by: ").await;
+    drop((exporter, consumer));
+    registry.stop("TERM").await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn a_sample_that_runs_the_registry_is_joined_by_its_address() {
+    let watcher = Sample::run("watcher", &["--embedded", "127.0.0.1:0"]);
+    watcher.says("connected ").await;
+    let address = watcher.says("listening on ").await;
+    let exporter = Sample::start("hello_exporter", &address, &[]);
+    exporter.says("connected ").await;
+    let exported = exporter.says("exported ").await;
+    assert_eq!(watcher.says("added ").await, exported);
+    exporter.stop("TERM").await;
+    assert_eq!(watcher.says("removed ").await, exported);
+    watcher.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn a_policy_of_ones_own_exports_one_team_and_imports_from_one_framework() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let sample = Sample::start("custom_topology", &etcd.endpoint(), &[]);
+    for line in [
+        "connected ",
+        "red kept",
+        "blue exported",
+        "connected ",
+        "connected ",
+        "heard of an endpoint",
+        "heard of an endpoint",
+        "imported what blue approved",
+        "Rust.sayHello called by: ConsumerSync",
+        "answer sync: ",
+        "Rust.sayHelloAsync called by: ConsumerAsync",
+        "answer async: ",
+        "Rust.sayHelloPromise called by: ConsumerPromise",
+        "answer promise: ",
+    ] {
+        sample.says(line).await;
+    }
+    let (status, errors) = sample.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn one_of_three_exporters_is_killed_and_no_call_of_the_balanced_consumer_fails() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let mut exporters = Vec::new();
+    for _ in 0..3 {
+        let exporter = Sample::start("hello_exporter", &etcd.endpoint(), &[]);
+        exporter.says("connected ").await;
+        exporter.says("exported ").await;
+        exporters.push(exporter);
+    }
+    let consumer = Sample::start("balanced_consumer", &etcd.endpoint(), &[]);
+    consumer.says("connected ").await;
+    let called = "Rust.sayHello called by: Balanced with message: ";
+    for exporter in &exporters {
+        exporter.says(called).await;
+    }
+    let victim = exporters.remove(0);
+    signal(victim.child.pid(), "KILL");
+    victim.end(SECONDS).await;
+    // Its turn comes many times more, for its lease has not run out.
+    for exporter in exporters.iter().cycle().take(20) {
+        exporter.says(called).await;
+    }
+    signal(consumer.child.pid(), "TERM");
+    let mut answers = 0;
+    let sum = loop {
+        let line = consumer.says("").await;
+        if !line.starts_with("answer ") {
+            break line;
+        }
+        answers += 1;
+    };
+    assert!(answers >= 20, "{answers}");
+    assert_eq!(sum, format!("{answers} calls answered, 0 failed"));
+    consumer.says("stopping").await;
+    consumer.says("stopped").await;
+    let (status, errors) = consumer.end(SECONDS).await;
+    assert_eq!(status.code(), Some(0), "{errors}");
 }
 
 #[tokio::test]

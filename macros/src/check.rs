@@ -34,6 +34,48 @@ fn is_identifier(text: &str) -> bool {
             .all(|c| c.is_alphanumeric() || c == '_' || c == '$')
 }
 
+/// A package's version, as OSGi writes it (Core 3.2.5).
+pub(crate) fn version(text: &str) -> Result<(), String> {
+    let mut parts = text.splitn(4, '.');
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let numbers = parts
+        .by_ref()
+        .take(3)
+        .all(|p| number(p) && p.parse::<u32>().is_ok());
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let qualifier = parts
+        .next()
+        .is_none_or(|q| !q.is_empty() && q.chars().all(allowed));
+    if numbers && qualifier {
+        return Ok(());
+    }
+    Err(format!(
+        "'{text}' is no OSGi version: write up to three numbers and a qualifier, \
+         such as \"1.2.0\" or \"1.2.0.beta\""
+    ))
+}
+
+/// A time-out, in milliseconds.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
+    let fail = || {
+        format!(
+            "'{text}' is no time-out: write a whole number above 0 with its unit, ms, s or min, \
+             such as \"500ms\" or \"2s\""
+        )
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        _ => return Err(fail()),
+    };
+    let number: u64 = number.parse().map_err(|_| fail())?;
+    let millis = number.checked_mul(unit);
+    millis.filter(|millis| *millis > 0).ok_or_else(fail)
+}
+
 /// The trait, but for its items.
 pub(crate) fn trait_header(item: &ItemTrait, mistakes: &mut Mistakes) {
     if let Some(token) = &item.unsafety {

@@ -115,11 +115,15 @@ fn proxy_method(krate: &syn::Path, method: &Method) -> TokenStream {
     let Method {
         ident,
         wire,
+        idempotent,
+        timeout,
         args,
         output,
         ..
     } = method;
     let switches = switches(&method.switches);
+    let idempotent = idempotent.then(|| quote!(.idempotent()));
+    let timeout = timeout.map(|millis| quote!(.timeout_ms(#millis)));
     let names = args.iter().map(|arg| &arg.name);
     let types = args.iter().map(|arg| &arg.ty);
     let count = args.len();
@@ -132,7 +136,7 @@ fn proxy_method(krate: &syn::Path, method: &Method) -> TokenStream {
     let call = quote_spanned! {place(output)=>
         #helpers::call(
             &*self.0,
-            #helpers::Args::new(#wire, #count) #(#withs)*,
+            #helpers::Args::new(#wire, #count) #idempotent #timeout #(#withs)*,
         ).await
     };
     quote! {
@@ -148,6 +152,12 @@ fn interface(service: &Service) -> TokenStream {
     let ident = &service.item.ident;
     let switches = switches(&service.switches);
     let name = &service.options.interface;
+    let version = service.options.version.as_ref().map(|version| {
+        quote! {
+            const VERSION: ::core::option::Option<&'static str> =
+                ::core::option::Option::Some(#version);
+        }
+    });
     let proxy = proxy_ident(ident);
     let skeleton = skeleton(service);
     let methods = service.methods.iter().map(|method| {
@@ -158,6 +168,7 @@ fn interface(service: &Service) -> TokenStream {
         #switches
         impl #krate::interface::Interface for dyn #ident {
             const NAME: &'static str = #name;
+            #version
             const METHODS: &'static [&'static str] = &[#(#methods),*];
 
             fn proxy(

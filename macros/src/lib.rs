@@ -22,8 +22,8 @@ use proc_macro::TokenStream;
 ///   `Send + Sync + 'static`, so that a consumer holds an `Arc<dyn Hello>`;
 /// - `HelloProxy`, of the trait's visibility, which turns each method into
 ///   one call of an `Invoker`; `HelloProxy::new` makes one;
-/// - `Interface` for `dyn Hello`, with `NAME`, `METHODS`, `proxy` and
-///   `skeleton`.
+/// - `Interface` for `dyn Hello`, with `NAME`, `VERSION`, `METHODS`, `proxy`
+///   and `skeleton`.
 ///
 /// A service is written under `#[async_trait] impl Hello for …`. Dropping the
 /// future of a method drops the call; with no network between, it drops the
@@ -43,6 +43,12 @@ use proc_macro::TokenStream;
 /// `sayHello`. `#[remote(name = "…")]` sets another one: an identifier that
 /// no other method of the trait has.
 ///
+/// `#[remote(idempotent)]` says that calling the method twice does no more
+/// than calling it once, so that a call may be made again when it is not known
+/// what became of it. `#[remote(timeout = "2s")]` bounds a call as a whole, in
+/// `ms`, `s` or `min`; where the endpoint's `osgi.basic.timeout` is shorter,
+/// that holds (100.3.1.2). Several options go into one attribute, with commas.
+///
 /// A method has no body in the trait, for then a consumer's copy of it and
 /// the service's could differ. Helpers go into `impl dyn Hello { … }`.
 ///
@@ -50,6 +56,13 @@ use proc_macro::TokenStream;
 /// Supertraits of one's own must hold for the proxy too.
 ///
 /// # Options
+///
+/// `version = "1.2.0"` is the version of the interface's package, the part of
+/// its name before the last dot. An export tells it
+/// (`endpoint.package.version.<package>`, 122.4), and of imported services only
+/// those are found whose version fits: the same major number, and no smaller
+/// minor one. One that tells no version counts as 0.0.0, so leave it out to
+/// take any.
 ///
 /// `crate = "path"` says where `osgi-remote` is, if not at `::osgi_remote`:
 /// `#[remote_service("a.B", crate = "::my_crate::osgi")]`.

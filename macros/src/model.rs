@@ -11,7 +11,7 @@ use syn::{
 
 use crate::check;
 use crate::mistakes::Mistakes;
-use crate::options::{Options, take_remote};
+use crate::options::{MethodOptions, Options};
 
 /// The trait and all that is to be written for it.
 pub(crate) struct Service {
@@ -33,6 +33,9 @@ pub(crate) struct Method {
     pub(crate) ident: Ident,
     /// The name on the wire.
     pub(crate) wire: LitStr,
+    pub(crate) idempotent: bool,
+    /// In milliseconds.
+    pub(crate) timeout: Option<u64>,
     pub(crate) switches: Switches,
     pub(crate) args: Vec<Argument>,
     /// The whole return type: a `Result` or an alias of one.
@@ -108,11 +111,11 @@ impl Method {
     /// Reads a method and takes our attributes from it. Gives none if its
     /// return type is missing.
     fn read(method: &mut TraitItemFn, mistakes: &mut Mistakes) -> Option<Self> {
-        let name = take_remote(&mut method.attrs, mistakes);
+        let options = MethodOptions::take(&mut method.attrs, mistakes);
         let switches = Switches::read(&method.attrs, mistakes);
         check::method(method, mistakes);
         let ident = method.sig.ident.clone();
-        let wire = name.unwrap_or_else(|| {
+        let wire = options.name.unwrap_or_else(|| {
             let text = ident.unraw().to_string().to_lower_camel_case();
             LitStr::new(&text, ident.span())
         });
@@ -132,6 +135,8 @@ impl Method {
         Some(Self {
             ident,
             wire,
+            idempotent: options.idempotent,
+            timeout: options.timeout,
             switches,
             args,
             output,

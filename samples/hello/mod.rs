@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each sample uses a part")]
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -74,6 +74,10 @@ pub struct Options {
     /// or ETCDCTL_ENDPOINTS says, or localhost:2379.
     #[arg(long, value_name = "HOST:PORT")]
     pub etcd: Option<String>,
+    /// Runs a registry in this process instead, at this address, for the others to use as etcd.
+    #[cfg(feature = "embedded")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "etcd")]
+    pub embedded: Option<String>,
     /// Where an exported service listens; port 0 for a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
@@ -95,18 +99,34 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 impl Options {
     /// A framework by these options, which says when it is connected.
     pub fn framework(&self) -> FrameworkBuilder {
-        let settings: Properties = self.settings.iter().cloned().collect();
+        let builder = self.common();
+        #[cfg(feature = "embedded")]
+        if let Some(address) = &self.embedded {
+            let registry = osgi_remote::embedded::Registry::builder();
+            return builder.embedded_with(registry.listen(address));
+        }
+        self.with_etcd(builder)
+    }
+
+    fn with_etcd(&self, mut builder: FrameworkBuilder) -> FrameworkBuilder {
+        let settings = self.settings();
         let environment = Environment::of_process();
         let told = EtcdConfig::is_configured(&settings) || environment.has_endpoints();
         let otherwise = (!told).then(|| "localhost:2379".to_owned());
-        let mut builder = Framework::builder();
         if let Some(etcd) = self.etcd.clone().or(otherwise) {
             builder = builder.etcd(etcd);
         }
-        builder
-            .environment(environment)
+        builder.environment(environment)
+    }
+
+    fn settings(&self) -> Properties {
+        self.settings.iter().cloned().collect()
+    }
+
+    fn common(&self) -> FrameworkBuilder {
+        Framework::builder()
             .xmlrpc(&self.listen)
-            .properties(&settings)
+            .properties(&self.settings())
             .on_connected(|connected| {
                 let (session, lease) = (connected.session_id, connected.lease);
                 say(&format!("connected session={session} lease={lease:x}"));
@@ -142,6 +162,7 @@ pub fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 }

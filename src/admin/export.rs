@@ -1,236 +1,50 @@
 //! Exporting services (OSGi Compendium 122.5.1).
 
-use std::fmt;
-use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod registration;
 
-use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::{AdminError, AdminEventKind, RemoteServiceAdmin, Shared};
-use crate::distribution::{ExportRequest, ExportedEndpoint, Provider, provider_for};
+pub use self::registration::ExportRegistration;
+use super::book::{Endpoint, Page, Pages, Slot};
+use super::wish::{
+    Choice, ExportError, Wish, expanded, merge, overlaid, required_intents, supported,
+};
+use super::{
+    AdminError, AdminEventKind, AdminReference, ExportReference, RemoteServiceAdmin, Shared,
+};
+use crate::ambient;
+use crate::distribution::{ExportRequest, Exported, ExportedEndpoint, Provider, Trouble, Troubles};
 use crate::endpoint::EndpointDescription;
+use crate::interface::Dispatch;
 use crate::names::{EndpointId, ecf, osgi};
 use crate::properties::{self, Properties, Value};
-use crate::services::ServiceReference;
+use crate::services::{ServiceReference, Tied};
 
-/// A service that cannot be exported as it is asked for. Nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// The service is not marked for export (rule X04).
-    #[error("service.exported.interfaces is missing: set it to '*' or to the interfaces to export")]
-    NotMarked,
-    /// An interface is to be exported that the service does not have (P02).
-    #[error("the service has no interface '{name}' to export; it has {}", available.join(", "))]
-    NoSuchInterface {
-        /// The interface asked for.
-        name: String,
-        /// Those that the service has.
-        available: Vec<String>,
-    },
-    /// No provider knows any of the config types.
-    #[error(
-        "no distribution provider supports {}; there is {}",
-        asked.join(", "), known(supported)
-    )]
-    NoSuchConfigType {
-        /// The config types asked for.
-        asked: Vec<String>,
-        /// Those that are supported.
-        supported: Vec<String>,
-    },
-    /// No provider has all the intents.
-    #[error("no distribution provider has the intents {}; there is {}", asked.join(", "), known(supported))]
-    NoSuchIntent {
-        /// The intents asked for.
-        asked: Vec<String>,
-        /// Those that are supported.
-        supported: Vec<String>,
-    },
-    /// A property that providers obey has a value that they cannot (X05).
-    #[error("{name} is '{value}': it must be {expected}")]
-    Property {
-        /// The property.
-        name: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// The service is not registered any more, or is itself a proxy.
-    #[error("service {id} is gone, or is itself imported")]
-    NotExportable {
-        /// Its `service.id`.
-        id: i64,
-    },
-}
+/// How long a provider may take to make an endpoint (rule L07).
+pub(super) const SET_UP: Duration = Duration::from_secs(30);
 
-fn known(names: &[String]) -> String {
-    if names.is_empty() {
-        "none at all".to_owned()
-    } else {
-        names.join(", ")
-    }
-}
-
-/// What the properties of a service ask for.
-struct Wish {
-    interfaces: Vec<String>,
-    config_types: Vec<String>,
-    intents: Vec<String>,
-}
-
-/// A config type to export with, and the provider that does.
-type Choice = (String, Arc<dyn Provider>);
-
-impl Wish {
-    fn read(properties: &Properties) -> Result<Self, ExportError> {
-        Ok(Self {
-            interfaces: exported_interfaces(properties)?,
-            config_types: config_types(properties),
-            intents: required_intents(properties),
-        })
-    }
-
-    /// The providers to export with, by config type (rules X07 to X09).
-    ///
-    /// # Errors
-    ///
-    /// If there is none, with the reason.
-    fn choose(&self, providers: &[Arc<dyn Provider>]) -> Result<Vec<Choice>, ExportError> {
-        let chosen: Vec<Choice> = if self.config_types.is_empty() {
-            let default = providers.iter().find(|p| self.fits(p.as_ref()));
-            let default = default.or(providers.first());
-            let first = default.and_then(|p| Some((*p.config_types().first()?, p)));
-            first
-                .into_iter()
-                .map(|(t, p)| (t.to_owned(), Arc::clone(p)))
-                .collect()
-        } else {
-            let known = self.config_types.iter().filter_map(|config_type| {
-                let provider = provider_for(providers, config_type);
-                if provider.is_none() {
-                    warn!(
-                        config_type,
-                        "no provider supports this config type; it is ignored"
-                    );
-                }
-                Some((config_type.clone(), Arc::clone(provider?)))
-            });
-            known.collect()
-        };
-        if chosen.is_empty() {
-            return Err(ExportError::NoSuchConfigType {
-                asked: self.config_types.clone(),
-                supported: supported(providers, |p| p.config_types()),
-            });
-        }
-        let fitting: Vec<_> = chosen
-            .into_iter()
-            .filter(|(_, provider)| self.fits(provider.as_ref()))
-            .collect();
-        if fitting.is_empty() {
-            return Err(ExportError::NoSuchIntent {
-                asked: self.intents.clone(),
-                supported: supported(providers, |p| p.intents()),
-            });
-        }
-        Ok(fitting)
-    }
-
-    fn fits(&self, provider: &dyn Provider) -> bool {
-        self.intents
-            .iter()
-            .all(|intent| provider.intents().contains(&intent.as_str()))
-    }
-}
-
-fn supported(
-    providers: &[Arc<dyn Provider>],
-    names: impl Fn(&Arc<dyn Provider>) -> &'static [&'static str],
-) -> Vec<String> {
-    let names = providers.iter().flat_map(names);
-    names.map(|name| (*name).to_owned()).collect()
-}
-
-fn owned(names: Vec<&str>) -> Vec<String> {
-    names.into_iter().map(str::to_owned).collect()
-}
-
-/// Rules P01 to P03, X04.
-fn exported_interfaces(properties: &Properties) -> Result<Vec<String>, ExportError> {
-    let available = owned(properties.string_plus(osgi::OBJECT_CLASS));
-    let asked = properties.string_plus(osgi::SERVICE_EXPORTED_INTERFACES);
-    match asked.as_slice() {
-        [] => Err(ExportError::NotMarked),
-        ["*"] => Ok(available),
-        names => match names
-            .iter()
-            .find(|name| !available.iter().any(|a| a == *name))
-        {
-            Some(name) => Err(ExportError::NoSuchInterface {
-                name: (*name).to_owned(),
-                available,
-            }),
-            None => Ok(owned(names.to_vec())),
-        },
-    }
-}
-
-/// An empty one is none (rule P05).
-fn config_types(properties: &Properties) -> Vec<String> {
-    let mut types = owned(properties.string_plus(osgi::SERVICE_EXPORTED_CONFIGS));
-    types.retain(|name| !name.is_empty());
-    types
-}
-
-/// All that the endpoint must have, from each of the three properties (rules
-/// P07, P08).
-fn required_intents(properties: &Properties) -> Vec<String> {
-    let mut intents: Vec<String> = Vec::new();
-    for name in [
-        osgi::SERVICE_INTENTS,
-        osgi::SERVICE_EXPORTED_INTENTS,
-        osgi::SERVICE_EXPORTED_INTENTS_EXTRA,
-    ] {
-        for intent in properties.string_plus(name) {
-            if !intent.is_empty() && !intents.iter().any(|known| known == intent) {
-                intents.push(intent.to_owned());
-            }
-        }
-    }
-    intents
-}
-
-/// The service's properties under those of the export (rules X02, X03).
-fn overlaid(service: &ServiceReference, overlay: &Properties) -> Properties {
-    let mut overlay = overlay.clone();
-    overlay.remove(osgi::OBJECT_CLASS);
-    overlay.remove(osgi::SERVICE_ID);
-    let mut properties = (*service.properties()).clone();
-    properties.overlay(&overlay);
-    properties
-}
-
-fn check_properties(properties: &Properties) -> Result<(), ExportError> {
-    match properties.get(osgi::BASIC_TIMEOUT) {
-        Some(value) if value.to_i64().is_none_or(|ms| ms <= 0) => Err(ExportError::Property {
-            name: osgi::BASIC_TIMEOUT,
-            value: value.to_string(),
-            expected: "a positive number of milliseconds",
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// What becomes of a registration, shared with the admin's list.
-pub(super) struct State {
+/// What an endpoint is made of. An update does not change it (rule U06).
+struct Shape {
     service: ServiceReference,
     config_type: String,
     interfaces: Vec<String>,
     provider: Arc<dyn Provider>,
     id: EndpointId,
+}
+
+/// An exported endpoint, shared by its registrations.
+pub(super) struct State {
+    shape: Shape,
+    /// Where the endpoint's end is waited for if nobody does.
+    runtime: Handle,
+    admin: Weak<Shared>,
+    numbers: Mutex<Vec<u64>>,
+    described: RwLock<Arc<EndpointDescription>>,
     inner: Mutex<Inner>,
 }
 
@@ -238,23 +52,104 @@ struct Inner {
     overlay: Properties,
     /// What the provider says of the endpoint.
     own: Properties,
-    phase: Phase,
+    /// `None` once it has ended.
+    endpoint: Option<Box<dyn ExportedEndpoint>>,
 }
 
-enum Phase {
-    Open {
-        description: Arc<EndpointDescription>,
-        endpoint: Box<dyn ExportedEndpoint>,
-    },
-    Failed(Arc<AdminError>),
-    Closed,
+impl Endpoint for State {
+    const OPENED: AdminEventKind = AdminEventKind::ExportRegistration;
+    const CLOSED: AdminEventKind = AdminEventKind::ExportUnregistration;
+    const FAILED: AdminEventKind = AdminEventKind::ExportError;
+
+    fn description(&self) -> Arc<EndpointDescription> {
+        Arc::clone(&self.described.read())
+    }
+
+    fn numbers(&self) -> &Mutex<Vec<u64>> {
+        &self.numbers
+    }
+
+    fn page(pages: &mut Pages) -> &mut Page<Self> {
+        &mut pages.exports
+    }
+
+    fn reference(slot: &Arc<Slot<Self>>) -> AdminReference {
+        AdminReference::Export(ExportReference(Arc::clone(slot)))
+    }
 }
 
 impl State {
-    pub(super) fn description(&self) -> Option<Arc<EndpointDescription>> {
-        match &self.inner.lock().phase {
-            Phase::Open { description, .. } => Some(Arc::clone(description)),
-            Phase::Failed(_) | Phase::Closed => None,
+    pub(super) fn service(&self) -> &ServiceReference {
+        &self.shape.service
+    }
+
+    pub(super) fn provider(&self) -> &Arc<dyn Provider> {
+        &self.shape.provider
+    }
+
+    /// Ends the share of one registration; gives the endpoint if that was the
+    /// last one, for its end to be waited for.
+    fn leave(&self, admin: &Shared, slot: &Arc<Slot<Self>>) -> Option<Box<dyn ExportedEndpoint>> {
+        let mut inner = self.inner.lock();
+        if !admin.book.close(slot)? {
+            return None;
+        }
+        admin.forget_export(self);
+        inner.endpoint.take()
+    }
+
+    /// Ends the shares of all registrations.
+    pub(super) fn end_all(&self, admin: &Shared) -> Option<Box<dyn ExportedEndpoint>> {
+        let mut inner = self.inner.lock();
+        admin.book.close_all(self);
+        admin.forget_export(self);
+        inner.endpoint.take()
+    }
+
+    /// Whether the endpoint can be described by other properties: what it was
+    /// made from does not change under it (rule U06).
+    fn check_update(&self, properties: &Properties) -> Result<(), AdminError> {
+        let wish = Wish::read(properties)?;
+        if wish.interfaces != self.shape.interfaces {
+            return Err(AdminError::OtherInterfaces {
+                exported: self.shape.interfaces.clone(),
+                asked: wish.interfaces,
+            });
+        }
+        if !wish.fits(self.shape.provider.as_ref()) {
+            let provider = std::slice::from_ref(&self.shape.provider);
+            return Err(AdminError::Export(ExportError::NoSuchIntent {
+                asked: wish.intents,
+                supported: supported(provider, |p| p.intents()),
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// An export ends with its service (rule C04), at once and not when somebody
+/// takes the service's event from a queue: nobody is to call what is gone.
+impl Tied for State {
+    fn service_gone(self: Arc<Self>) {
+        let Some(admin) = self.admin.upgrade() else {
+            drop(self.inner.lock().endpoint.take());
+            return;
+        };
+        if let Some(endpoint) = self.end_all(&admin) {
+            admin.end_beside(endpoint, &self.runtime);
+        }
+    }
+}
+
+impl Shared {
+    fn forget_export(&self, state: &State) {
+        let mut exported = self.exported.lock();
+        let id = state.service().id();
+        if let Some(of_service) = exported.get_mut(&id) {
+            of_service.retain(|other| !std::ptr::eq(Arc::as_ptr(other), state));
+            if of_service.is_empty() {
+                exported.remove(&id);
+            }
         }
     }
 }
@@ -268,6 +163,11 @@ impl RemoteServiceAdmin {
     /// ignored, and if nothing is left so is the call (rules X06 to X08). A
     /// registration may be invalid: [`ExportRegistration::error`] tells.
     ///
+    /// Exports of one service with the same overlay share their endpoints
+    /// (rule X11). An export ends with its service, or with its provider.
+    ///
+    /// Dropping the future takes back what was exported so far.
+    ///
     /// # Errors
     ///
     /// If the service is not marked for export, lacks an interface, or a
@@ -277,84 +177,154 @@ impl RemoteServiceAdmin {
         service: &ServiceReference,
         overlay: &Properties,
     ) -> Result<Vec<ExportRegistration>, ExportError> {
+        self.export_besides(service, overlay, &[]).await
+    }
+
+    /// [`RemoteServiceAdmin::export_service`] without the config types that
+    /// the caller has already.
+    pub(crate) async fn export_besides(
+        &self,
+        service: &ServiceReference,
+        overlay: &Properties,
+        have: &[String],
+    ) -> Result<Vec<ExportRegistration>, ExportError> {
+        // Two at once would both find no endpoint that they could share.
+        let _turn = self.0.turns.take(service.id()).await;
         let properties = overlaid(service, overlay);
         let wish = Wish::read(&properties)?;
-        check_properties(&properties)?;
         let names: Vec<&str> = wish.interfaces.iter().map(String::as_str).collect();
         let dispatch = service
             .dispatch(&names)
             .ok_or(ExportError::NotExportable { id: service.id() })?;
-        let providers = self.0.providers.read().clone();
-        let chosen = match wish.choose(&providers) {
+        let mut chosen = match wish.choose(&self.0.providers()) {
             Ok(chosen) => chosen,
             Err(reason) => {
                 warn!(service.id = service.id(), %reason, "the service is not exported");
                 return Ok(Vec::new());
             }
         };
+        chosen.retain(|(config_type, _)| !have.contains(config_type));
+        let wanted = Wanted {
+            service,
+            overlay,
+            properties: &properties,
+            interfaces: &wish.interfaces,
+            dispatch: &dispatch,
+        };
         let mut registrations = Vec::new();
-        for (config_type, provider) in chosen {
-            let id = EndpointId::random();
-            let request = ExportRequest::new(
-                config_type.clone(),
-                id.as_str(),
-                wish.interfaces.clone(),
-                Arc::clone(&dispatch),
-                properties.clone(),
-            );
-            let exported = provider.export(request).await;
-            let state = State {
-                service: service.clone(),
-                config_type,
-                interfaces: wish.interfaces.clone(),
-                provider,
-                id,
-                inner: Mutex::new(Inner {
-                    overlay: overlay.clone(),
-                    own: Properties::new(),
-                    phase: Phase::Closed,
-                }),
+        for choice in chosen {
+            let slot = match self.join(&wanted, &choice) {
+                Some(joined) => joined,
+                None => self.open(&wanted, choice).await,
             };
-            match exported {
-                Err(error) => state.fail(error.into()),
-                Ok(exported) => {
-                    let described = self.describe(&state, &properties, &exported.properties, 0);
-                    state.inner.lock().own = exported.properties;
-                    match described {
-                        Ok(description) => {
-                            state.inner.lock().phase = Phase::Open {
-                                description: Arc::new(description),
-                                endpoint: exported.endpoint,
-                            };
-                        }
-                        Err(error) => {
-                            exported.endpoint.close().await;
-                            state.fail(error);
-                        }
-                    }
-                }
-            }
-            registrations.push(self.register_export(state));
+            registrations.push(ExportRegistration {
+                slot: slot.unwrap_or_else(|error| self.0.book.fail(None, error)),
+                admin: Arc::downgrade(&self.0),
+            });
         }
         Ok(registrations)
     }
 
-    fn register_export(&self, state: State) -> ExportRegistration {
-        let state = Arc::new(state);
-        let registration = ExportRegistration {
-            state: Arc::clone(&state),
-            admin: Arc::downgrade(&self.0),
-        };
-        match registration.error() {
-            None => {
-                let description = state.description();
-                self.0.exports.lock().push(state);
-                let kind = AdminEventKind::ExportRegistration;
-                self.0.tell(kind, description.as_ref(), None);
+    /// Shares an endpoint that is there, if there is one.
+    fn join(&self, wanted: &Wanted<'_>, choice: &Choice) -> Option<Result<Export, AdminError>> {
+        let there = self.0.exported.lock().get(&wanted.service.id()).cloned();
+        for state in there.into_iter().flatten() {
+            let same = state.shape.config_type == choice.0
+                && Arc::ptr_eq(&state.shape.provider, &choice.1)
+                && state.shape.interfaces == wanted.interfaces;
+            let mut inner = state.inner.lock();
+            if same && inner.endpoint.is_some() && inner.overlay == *wanted.overlay {
+                let described = self.redescribe(&state, &mut inner, wanted.properties);
+                return Some(described.map(|_| self.0.book.open(&state)));
             }
-            Some(error) => self.0.tell(AdminEventKind::ExportError, None, Some(&error)),
         }
-        registration
+        None
+    }
+
+    /// Makes an endpoint.
+    async fn open(
+        &self,
+        wanted: &Wanted<'_>,
+        (config_type, provider): Choice,
+    ) -> Result<Export, AdminError> {
+        let shape = Shape {
+            service: wanted.service.clone(),
+            config_type,
+            interfaces: wanted.interfaces.to_vec(),
+            provider,
+            id: EndpointId::random(),
+        };
+        let request = ExportRequest::new(
+            shape.config_type.clone(),
+            shape.id.as_str(),
+            shape.interfaces.clone(),
+            Arc::clone(wanted.dispatch),
+            wanted.properties.clone(),
+        );
+        let exported = tokio::time::timeout(SET_UP, shape.provider.export(request)).await;
+        let Exported {
+            properties: own,
+            endpoint,
+            ..
+        } = exported.map_err(|_| AdminError::SetUp {
+            config_type: shape.config_type.clone(),
+            within: SET_UP,
+        })??;
+        let description = match self.describe(&shape, wanted.properties, &own, 0) {
+            Ok(description) => description,
+            Err(error) => {
+                endpoint.close().await;
+                return Err(error);
+            }
+        };
+        let state = Arc::new(State {
+            shape,
+            runtime: Handle::current(),
+            admin: Arc::downgrade(&self.0),
+            numbers: Mutex::default(),
+            described: RwLock::new(Arc::new(description)),
+            inner: Mutex::new(Inner {
+                overlay: wanted.overlay.clone(),
+                own,
+                endpoint: Some(endpoint),
+            }),
+        });
+        match self.begin(&state) {
+            Ok(slot) => Ok(slot),
+            Err(error) => {
+                let endpoint = state.end_all(&self.0);
+                if let Some(endpoint) = endpoint {
+                    endpoint.close().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the first registration of an endpoint, unless its service or its
+    /// provider went while it was made.
+    fn begin(&self, state: &Arc<State>) -> Result<Export, AdminError> {
+        let id = state.service().id();
+        let gone = AdminError::ServiceGone { id };
+        let mut exported = self.0.exported.lock();
+        exported.entry(id).or_default().push(Arc::clone(state));
+        drop(exported);
+        // From here on the endpoint is found by whoever ends all of a
+        // provider. Who went before that is seen now.
+        if !self.0.has(state.provider()) {
+            return Err(crate::distribution::DistributionError::Closed.into());
+        }
+        let tied: Weak<State> = Arc::downgrade(state);
+        if !self.0.registry.tie(state.service(), tied) {
+            return Err(gone);
+        }
+        let inner = state.inner.lock();
+        let Some(endpoint) = &inner.endpoint else {
+            return Err(gone);
+        };
+        let slot = self.0.book.open(state);
+        endpoint.watch(troubles(state));
+        Ok(slot)
     }
 
     /// Checks, without exporting anything, whether a service with these
@@ -365,15 +335,51 @@ impl RemoteServiceAdmin {
     /// As [`RemoteServiceAdmin::export_service`], and also if no provider
     /// supports a config type or the intents.
     pub fn check_export(&self, properties: &Properties) -> Result<(), ExportError> {
-        let wish = Wish::read(properties)?;
-        check_properties(properties)?;
-        wish.choose(&self.0.providers.read())?;
+        Wish::read(properties)?.choose(&self.0.providers())?;
         Ok(())
+    }
+
+    /// Follows the service's properties. Whoever shares the endpoint is told.
+    fn redescribe(
+        &self,
+        state: &State,
+        inner: &mut Inner,
+        properties: &Properties,
+    ) -> Result<Arc<EndpointDescription>, AdminError> {
+        let before = state.description();
+        let after = self.describe(&state.shape, properties, &inner.own, before.timestamp())?;
+        if same_but_for_time(&before, &after) {
+            return Ok(before);
+        }
+        let after = Arc::new(after);
+        *state.described.write() = Arc::clone(&after);
+        self.0
+            .book
+            .tell_all(state, AdminEventKind::ExportUpdate, None);
+        Ok(after)
+    }
+
+    fn update_export(
+        &self,
+        state: &State,
+        overlay: Option<&Properties>,
+    ) -> Result<Arc<EndpointDescription>, AdminError> {
+        let mut inner = state.inner.lock();
+        if inner.endpoint.is_none() {
+            return Err(AdminError::Closed);
+        }
+        let properties = overlaid(state.service(), overlay.unwrap_or(&inner.overlay));
+        state.check_update(&properties)?;
+        let after = self.redescribe(state, &mut inner, &properties)?;
+        if let Some(overlay) = overlay {
+            inner.overlay = overlay.clone();
+        }
+        Ok(after)
     }
 
     fn describe(
         &self,
-        state: &State,
+        state: &Shape,
         properties: &Properties,
         own: &Properties,
         older_than: i64,
@@ -391,7 +397,17 @@ impl RemoteServiceAdmin {
         overlay.set(osgi::REMOTE_CONFIGS_SUPPORTED, Value::array_of(supported));
         let supported = state.provider.intents().iter().copied();
         overlay.set(osgi::REMOTE_INTENTS_SUPPORTED, Value::array_of(supported));
-        let intents = required_intents(properties);
+        // Rule D09: what the traits say, unless the service's properties do.
+        let interfaces: Vec<&str> = state.interfaces.iter().map(String::as_str).collect();
+        for (name, version) in state.service.package_versions(&interfaces).iter() {
+            if !properties.contains(name) {
+                overlay.set(name, version.clone());
+            }
+        }
+        // Rule P10: the service's own, and what the provider adds.
+        let mut intents = required_intents(properties);
+        merge(&mut intents, own.string_plus(osgi::SERVICE_INTENTS));
+        let intents = expanded(intents, state.provider.as_ref());
         if !intents.is_empty() {
             overlay.set(osgi::SERVICE_INTENTS, Value::from(intents));
         }
@@ -406,153 +422,39 @@ impl RemoteServiceAdmin {
     }
 }
 
-impl State {
-    /// Whether the endpoint can be described by other properties: what it was
-    /// made from does not change under it (rule U06).
-    fn check_update(&self, properties: &Properties) -> Result<(), AdminError> {
-        let wish = Wish::read(properties)?;
-        check_properties(properties)?;
-        if wish.interfaces != self.interfaces {
-            return Err(AdminError::OtherInterfaces {
-                exported: self.interfaces.clone(),
-                asked: wish.interfaces,
-            });
-        }
-        if !wish.fits(self.provider.as_ref()) {
-            let provider = std::slice::from_ref(&self.provider);
-            return Err(AdminError::Export(ExportError::NoSuchIntent {
-                asked: wish.intents,
-                supported: supported(provider, |p| p.intents()),
-            }));
-        }
-        Ok(())
-    }
+/// A registration of an export.
+type Export = Arc<Slot<State>>;
 
-    fn fail(&self, error: AdminError) {
-        self.inner.lock().phase = Phase::Failed(Arc::new(error));
-    }
+/// What is to be exported, whatever the config type.
+struct Wanted<'a> {
+    service: &'a ServiceReference,
+    overlay: &'a Properties,
+    properties: &'a Properties,
+    interfaces: &'a [String],
+    dispatch: &'a Arc<dyn Dispatch>,
+}
+
+/// Has an endpoint's registrations told of its trouble (rules X13, V06).
+fn troubles(state: &Arc<State>) -> Troubles {
+    let state = Arc::downgrade(state);
+    Troubles::new(move |trouble| {
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        let Some(admin) = state.admin.upgrade() else {
+            return;
+        };
+        let (kind, error) = match trouble {
+            Trouble::Warning(error) => (AdminEventKind::ExportWarning, error),
+            Trouble::Error(error) => (AdminEventKind::ExportError, error),
+        };
+        admin.book.tell_all(&*state, kind, Some(error.into()));
+    })
 }
 
 /// Milliseconds since 1970; 0 for a clock before that.
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// An export, in the hands of who asked for it.
-///
-/// Dropping it closes it, without waiting for calls under way.
-pub struct ExportRegistration {
-    state: Arc<State>,
-    admin: Weak<Shared>,
-}
-
-impl ExportRegistration {
-    /// The endpoint's description; `None` if the registration is closed or
-    /// invalid.
-    pub fn description(&self) -> Option<Arc<EndpointDescription>> {
-        self.state.description()
-    }
-
-    /// Why the registration is invalid, if it is (rule L02).
-    pub fn error(&self) -> Option<Arc<AdminError>> {
-        match &self.state.inner.lock().phase {
-            Phase::Failed(error) => Some(Arc::clone(error)),
-            Phase::Open { .. } | Phase::Closed => None,
-        }
-    }
-
-    /// The exported service.
-    pub fn service(&self) -> &ServiceReference {
-        &self.state.service
-    }
-
-    /// Follows a change of the service's properties, which are read afresh
-    /// (rule U02). `overlay` replaces the one of the export; `None` keeps it.
-    /// Gives the description that holds now, the same one if nothing changed.
-    ///
-    /// # Errors
-    ///
-    /// If the registration is closed or invalid, or the new properties
-    /// describe no endpoint, one of other interfaces, or one with intents that
-    /// the provider does not have: the old description then holds on (rule
-    /// U03).
-    pub fn update(
-        &self,
-        overlay: Option<&Properties>,
-    ) -> Result<Arc<EndpointDescription>, AdminError> {
-        let shared = self.admin.upgrade().ok_or(AdminError::Closed)?;
-        let admin = RemoteServiceAdmin(shared);
-        let mut inner = self.state.inner.lock();
-        let before = match &inner.phase {
-            Phase::Open { description, .. } => Arc::clone(description),
-            Phase::Failed(error) => return Err(AdminError::Invalid(Arc::clone(error))),
-            Phase::Closed => return Err(AdminError::Closed),
-        };
-        if !self.state.service.is_registered() {
-            return Err(AdminError::ServiceGone {
-                id: self.state.service.id(),
-            });
-        }
-        let properties = overlaid(&self.state.service, overlay.unwrap_or(&inner.overlay));
-        self.state.check_update(&properties)?;
-        let after = admin.describe(&self.state, &properties, &inner.own, before.timestamp())?;
-        if let Some(overlay) = overlay {
-            inner.overlay = overlay.clone();
-        }
-        if same_but_for_time(&before, &after) {
-            return Ok(before);
-        }
-        let after = Arc::new(after);
-        if let Phase::Open { description, .. } = &mut inner.phase {
-            *description = Arc::clone(&after);
-        }
-        drop(inner);
-        admin
-            .0
-            .tell(AdminEventKind::ExportUpdate, Some(&after), None);
-        Ok(after)
-    }
-
-    /// Ends the export. When it returns, remote users are cut off and what
-    /// the endpoint alone used is free (rule L06). Closing twice does nothing.
-    pub async fn close(&self) {
-        if let Some(endpoint) = self.end() {
-            endpoint.close().await;
-        }
-    }
-
-    /// Closes, and gives what is left to be awaited.
-    fn end(&self) -> Option<Box<dyn ExportedEndpoint>> {
-        let phase = std::mem::replace(&mut self.state.inner.lock().phase, Phase::Closed);
-        let Phase::Open {
-            description,
-            endpoint,
-        } = phase
-        else {
-            return None;
-        };
-        if let Some(admin) = self.admin.upgrade() {
-            admin
-                .exports
-                .lock()
-                .retain(|other| !Arc::ptr_eq(other, &self.state));
-            admin.tell(
-                AdminEventKind::ExportUnregistration,
-                Some(&description),
-                None,
-            );
-        }
-        Some(endpoint)
-    }
-}
-
-impl Drop for ExportRegistration {
-    fn drop(&mut self) {
-        drop(self.end());
-    }
+    i64::try_from(ambient::since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn same_but_for_time(a: &EndpointDescription, b: &EndpointDescription) -> bool {
@@ -562,14 +464,4 @@ fn same_but_for_time(a: &EndpointDescription, b: &EndpointDescription) -> bool {
         properties
     };
     timeless(a) == timeless(b)
-}
-
-impl fmt::Debug for ExportRegistration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExportRegistration")
-            .field("service", &self.state.service)
-            .field("endpoint", &self.description())
-            .field("error", &self.error())
-            .finish_non_exhaustive()
-    }
 }

@@ -3,37 +3,219 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tracing::{debug, warn};
 
-use super::{AdminError, AdminEventKind, RemoteServiceAdmin, Shared};
-use crate::distribution::{ImportedEndpoint, Provider, provider_for};
+use super::book::{Endpoint, Page, Pages, Slot};
+use super::wish::merge;
+use super::{
+    AdminError, AdminEventKind, AdminReference, ImportReference, PackageVersions,
+    RemoteServiceAdmin, Shared,
+};
+use crate::distribution::{ImportedEndpoint, Provider, Trouble, Troubles, provider_for};
 use crate::endpoint::EndpointDescription;
-use crate::names::osgi;
+use crate::names::{EndpointId, osgi};
 use crate::properties::{Properties, Value};
 use crate::services::{Service, ServiceReference, ServiceRegistration};
 
-/// What becomes of a registration, shared with the admin's list.
+/// An imported endpoint, shared by its registrations.
 pub(super) struct State {
+    id: EndpointId,
     config_type: String,
-    inner: Mutex<Phase>,
+    provider: Arc<dyn Provider>,
+    admin: Weak<Shared>,
+    numbers: Mutex<Vec<u64>>,
+    described: RwLock<Arc<EndpointDescription>>,
+    proxy: RwLock<Option<ServiceReference>>,
+    phase: Mutex<Phase>,
 }
 
 enum Phase {
+    /// Whoever holds the lock next makes the proxy.
+    Fresh,
     Open {
-        description: Arc<EndpointDescription>,
         endpoint: Box<dyn ImportedEndpoint>,
         proxy: ServiceRegistration,
     },
-    Failed(Arc<AdminError>),
-    Closed,
+    Ended,
 }
 
+impl Endpoint for State {
+    const OPENED: AdminEventKind = AdminEventKind::ImportRegistration;
+    const CLOSED: AdminEventKind = AdminEventKind::ImportUnregistration;
+    const FAILED: AdminEventKind = AdminEventKind::ImportError;
+
+    fn description(&self) -> Arc<EndpointDescription> {
+        Arc::clone(&self.described.read())
+    }
+
+    fn numbers(&self) -> &Mutex<Vec<u64>> {
+        &self.numbers
+    }
+
+    fn page(pages: &mut Pages) -> &mut Page<Self> {
+        &mut pages.imports
+    }
+
+    fn reference(slot: &Arc<Slot<Self>>) -> AdminReference {
+        AdminReference::Import(ImportReference(Arc::clone(slot)))
+    }
+}
+
+/// A registration of an import.
+type Import = Arc<Slot<State>>;
+
 impl State {
-    pub(super) fn description(&self) -> Option<Arc<EndpointDescription>> {
-        match &*self.inner.lock() {
-            Phase::Open { description, .. } => Some(Arc::clone(description)),
-            Phase::Failed(_) | Phase::Closed => None,
+    pub(super) fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
+
+    pub(super) fn proxy(&self) -> Option<ServiceReference> {
+        self.proxy.read().clone()
+    }
+
+    /// Makes the proxy.
+    fn open(&self, admin: &Shared) -> Result<Phase, AdminError> {
+        let description = self.description();
+        let endpoint = self.provider.import(&description)?;
+        let service = Service::remote(description.interfaces(), &endpoint.invoker());
+        let properties = self.proxy_properties(&description, endpoint.as_ref());
+        let proxy = match admin.registry.register(service, properties) {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                endpoint.close();
+                return Err(error.into());
+            }
+        };
+        *self.proxy.write() = Some(proxy.reference().clone());
+        Ok(Phase::Open { endpoint, proxy })
+    }
+
+    /// Has the proxy follow a description. Whoever shares it is told.
+    fn follow(
+        &self,
+        admin: &Shared,
+        phase: &Phase,
+        description: &Arc<EndpointDescription>,
+    ) -> Result<(), AdminError> {
+        let Phase::Open { endpoint, proxy } = phase else {
+            return Err(AdminError::Closed);
+        };
+        let before = self.description();
+        if before.same_content(description) {
+            return Ok(());
+        }
+        self.check_shape(&before, description)?;
+        self.check_intents(description)?;
+        endpoint.update(description)?;
+        proxy.set_properties(self.proxy_properties(description, endpoint.as_ref()))?;
+        *self.described.write() = Arc::clone(description);
+        admin
+            .book
+            .tell_all(self, AdminEventKind::ImportUpdate, None);
+        Ok(())
+    }
+
+    /// Whether the proxy that there is can stand for the description.
+    fn check_shape(
+        &self,
+        before: &EndpointDescription,
+        after: &EndpointDescription,
+    ) -> Result<(), AdminError> {
+        let other = |what, imported: String, asked: Vec<&str>| {
+            Err(AdminError::OtherProxy {
+                endpoint: self.id.clone(),
+                what,
+                imported,
+                asked: asked.join(", "),
+            })
+        };
+        if before.interfaces() != after.interfaces() {
+            let imported = before.interfaces().join(", ");
+            return other("interfaces", imported, after.interfaces());
+        }
+        if !after.config_types().contains(&self.config_type.as_str()) {
+            return other(
+                "config type",
+                self.config_type.clone(),
+                after.config_types(),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_intents(&self, description: &EndpointDescription) -> Result<(), AdminError> {
+        let unknown = unknown_intents(self.provider.as_ref(), description);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(AdminError::UnknownIntents {
+            endpoint: self.id.clone(),
+            intents: unknown,
+        })
+    }
+
+    /// Rules I04 and P10: what the endpoint says, the config type in use, and
+    /// the intents of both sides.
+    fn proxy_properties(
+        &self,
+        description: &EndpointDescription,
+        endpoint: &dyn ImportedEndpoint,
+    ) -> Properties {
+        let mut properties = description.proxy_properties();
+        properties.set(
+            osgi::SERVICE_IMPORTED_CONFIGS,
+            Value::array_of([self.config_type.as_str()]),
+        );
+        let mut intents = Vec::new();
+        merge(&mut intents, description.intents());
+        let stated = intents.len();
+        merge(&mut intents, endpoint.intents());
+        if intents.len() > stated {
+            properties.set(osgi::SERVICE_INTENTS, Value::from(intents));
+        }
+        properties
+    }
+
+    /// Ends the share of one registration, and the proxy with the last one.
+    fn leave(&self, admin: &Shared, slot: &Import) {
+        let mut phase = self.phase.lock();
+        if admin.book.close(slot) == Some(true) {
+            self.end(admin, &mut phase);
+        }
+    }
+
+    /// Ends the shares of all registrations.
+    pub(super) fn end_all(&self, admin: &Shared) {
+        let mut phase = self.phase.lock();
+        admin.book.close_all(self);
+        self.end(admin, &mut phase);
+    }
+
+    fn end(&self, admin: &Shared, phase: &mut Phase) {
+        let before = std::mem::replace(phase, Phase::Ended);
+        if let Phase::Open { endpoint, proxy } = before {
+            // First the proxy: nobody finds what is about to end.
+            proxy.unregister();
+            endpoint.close();
+        }
+        admin.forget_import(self);
+    }
+}
+
+fn unknown_intents(provider: &dyn Provider, description: &EndpointDescription) -> Vec<String> {
+    let known = provider.intents();
+    let intents = description.intents().into_iter();
+    let unknown = intents.filter(|intent| !known.contains(intent));
+    unknown.map(str::to_owned).collect()
+}
+
+impl Shared {
+    fn forget_import(&self, state: &State) {
+        let mut imported = self.imported.lock();
+        let its_own = |there: &Arc<State>| std::ptr::eq(Arc::as_ptr(there), state);
+        if imported.get(&state.id).is_some_and(its_own) {
+            imported.remove(&state.id);
         }
     }
 }
@@ -45,42 +227,38 @@ impl RemoteServiceAdmin {
     /// `None` if no provider knows a config type of the endpoint, or the one
     /// that does lacks an intent that the endpoint has (rules I01, N03). The
     /// registration may be invalid: [`ImportRegistration::error`] tells.
+    ///
+    /// Imports of one `endpoint.id` share the proxy (rule I03). If this
+    /// description says something else than the one before, the proxy follows.
     pub fn import_service(
         &self,
         description: &Arc<EndpointDescription>,
     ) -> Option<ImportRegistration> {
+        self.import_fitting(description, &Arc::default())
+    }
+
+    /// [`RemoteServiceAdmin::import_service`] of an endpoint that must offer
+    /// the package versions that are wanted, now and after each update. If it
+    /// does not, the registration is invalid (rule I07).
+    pub fn import_fitting(
+        &self,
+        description: &Arc<EndpointDescription>,
+        versions: &Arc<PackageVersions>,
+    ) -> Option<ImportRegistration> {
         let (config_type, provider) = self.importer(description)?;
-        let phase = match self.open(description, &config_type, provider.as_ref()) {
-            Ok(open) => open,
-            Err(error) => Phase::Failed(Arc::new(error)),
+        let opened = match versions.check(description) {
+            Ok(()) => self.share(description, &config_type, &provider),
+            Err(mismatch) => Err(mismatch.into()),
         };
-        let failure = match &phase {
-            Phase::Failed(error) => Some(Arc::clone(error)),
-            Phase::Open { .. } | Phase::Closed => None,
-        };
-        let state = Arc::new(State {
-            config_type,
-            inner: Mutex::new(phase),
-        });
-        match &failure {
-            None => {
-                self.0.imports.lock().push(Arc::clone(&state));
-                let kind = AdminEventKind::ImportRegistration;
-                self.0.tell(kind, Some(description), None);
-            }
-            Some(error) => {
-                let kind = AdminEventKind::ImportError;
-                self.0.tell(kind, Some(description), Some(error));
-            }
-        }
         Some(ImportRegistration {
-            state,
+            slot: opened.unwrap_or_else(|error| self.0.book.fail(Some(description), error)),
+            versions: Arc::clone(versions),
             admin: Arc::downgrade(&self.0),
         })
     }
 
     fn importer(&self, description: &EndpointDescription) -> Option<(String, Arc<dyn Provider>)> {
-        let providers = self.0.providers.read();
+        let providers = self.0.providers();
         let found = description
             .config_types()
             .into_iter()
@@ -93,11 +271,7 @@ impl RemoteServiceAdmin {
                 "no provider supports the endpoint's config types; it is not imported");
             return None;
         };
-        let intents = description.intents();
-        let unknown: Vec<_> = intents
-            .into_iter()
-            .filter(|intent| !provider.intents().contains(intent))
-            .collect();
+        let unknown = unknown_intents(provider.as_ref(), description);
         if !unknown.is_empty() {
             warn!(endpoint = %description, intents = ?unknown,
                 "the endpoint has intents that the provider does not know; it is not imported");
@@ -106,122 +280,193 @@ impl RemoteServiceAdmin {
         Some((config_type, provider))
     }
 
-    fn open(
+    /// Opens a registration of the endpoint's proxy, which is made if it is
+    /// not there.
+    fn share(
         &self,
         description: &Arc<EndpointDescription>,
         config_type: &str,
-        provider: &dyn Provider,
-    ) -> Result<Phase, AdminError> {
-        let endpoint = provider.import(description)?;
-        let service = Service::remote(description.interfaces(), &endpoint.invoker());
-        let properties = proxy_properties(description, config_type);
-        let proxy = self.0.registry.register(service, properties)?;
-        Ok(Phase::Open {
-            description: Arc::clone(description),
-            endpoint,
-            proxy,
-        })
+        provider: &Arc<dyn Provider>,
+    ) -> Result<Import, AdminError> {
+        loop {
+            let state = {
+                let mut imported = self.0.imported.lock();
+                let fresh = || Arc::new(self.fresh(description, config_type, provider));
+                Arc::clone(
+                    imported
+                        .entry(description.id().clone())
+                        .or_insert_with(fresh),
+                )
+            };
+            let mut phase = state.phase.lock();
+            match &*phase {
+                // Ended since it was found: it is not on the map any more.
+                Phase::Ended => continue,
+                Phase::Open { .. } => {
+                    state.follow(&self.0, &phase, description)?;
+                    return Ok(self.0.book.open(&state));
+                }
+                Phase::Fresh => {}
+            }
+            return self.open_fresh(&state, &mut phase);
+        }
+    }
+
+    fn fresh(
+        &self,
+        description: &Arc<EndpointDescription>,
+        config_type: &str,
+        provider: &Arc<dyn Provider>,
+    ) -> State {
+        State {
+            id: description.id().clone(),
+            config_type: config_type.to_owned(),
+            provider: Arc::clone(provider),
+            admin: Arc::downgrade(&self.0),
+            numbers: Mutex::default(),
+            described: RwLock::new(Arc::clone(description)),
+            proxy: RwLock::default(),
+            phase: Mutex::new(Phase::Fresh),
+        }
+    }
+
+    fn open_fresh(&self, state: &Arc<State>, phase: &mut Phase) -> Result<Import, AdminError> {
+        // Whoever ends all of a provider takes it away first, and then comes
+        // for what is on the map: one of the two is seen.
+        let opened = if self.0.has(&state.provider) {
+            state.open(&self.0)
+        } else {
+            Err(crate::distribution::DistributionError::Closed.into())
+        };
+        match opened {
+            Ok(open) => *phase = open,
+            Err(error) => {
+                state.end(&self.0, phase);
+                return Err(error);
+            }
+        }
+        let slot = self.0.book.open(state);
+        if let Phase::Open { endpoint, .. } = phase {
+            endpoint.watch(troubles(state));
+        }
+        Ok(slot)
+    }
+
+    fn update_import(
+        &self,
+        state: &State,
+        description: &Arc<EndpointDescription>,
+        versions: &PackageVersions,
+    ) -> Result<(), AdminError> {
+        if state.id != *description.id() {
+            return Err(AdminError::OtherEndpoint {
+                expected: state.id.clone(),
+                found: description.id().clone(),
+            });
+        }
+        versions.check(description)?;
+        state.follow(&self.0, &state.phase.lock(), description)
     }
 }
 
-/// Rule I04: what the endpoint says, and the config type in use.
-fn proxy_properties(description: &EndpointDescription, config_type: &str) -> Properties {
-    description.proxy_properties().with(
-        osgi::SERVICE_IMPORTED_CONFIGS,
-        Value::array_of([config_type]),
-    )
+/// Has an endpoint's registrations told of its trouble (rule V06).
+fn troubles(state: &Arc<State>) -> Troubles {
+    let state = Arc::downgrade(state);
+    Troubles::new(move |trouble| {
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        let Some(admin) = state.admin.upgrade() else {
+            return;
+        };
+        let (kind, error) = match trouble {
+            Trouble::Warning(error) => (AdminEventKind::ImportWarning, error),
+            Trouble::Error(error) => (AdminEventKind::ImportError, error),
+        };
+        admin.book.tell_all(&*state, kind, Some(error.into()));
+    })
 }
 
 /// An import, in the hands of who asked for it. Dropping it closes it.
 pub struct ImportRegistration {
-    state: Arc<State>,
+    slot: Import,
+    versions: Arc<PackageVersions>,
     admin: Weak<Shared>,
 }
 
 impl ImportRegistration {
+    /// What others may know of it; `None` if it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the registration is invalid (rule L03).
+    pub fn reference(&self) -> Result<Option<ImportReference>, AdminError> {
+        match self.error() {
+            Some(error) => Err(AdminError::Invalid(error)),
+            None if self.slot.endpoint().is_none() => Ok(None),
+            None => Ok(Some(ImportReference(Arc::clone(&self.slot)))),
+        }
+    }
+
     /// The endpoint's description; `None` if the registration is closed or
     /// invalid.
     pub fn description(&self) -> Option<Arc<EndpointDescription>> {
-        self.state.description()
+        self.slot.description()
     }
 
     /// The proxy; `None` if the registration is closed or invalid.
     pub fn proxy(&self) -> Option<ServiceReference> {
-        match &*self.state.inner.lock() {
-            Phase::Open { proxy, .. } => Some(proxy.reference().clone()),
-            Phase::Failed(_) | Phase::Closed => None,
-        }
+        self.slot.endpoint()?.proxy()
     }
 
-    /// Why the registration is invalid, if it is (rule L02).
+    /// Why the registration is invalid, if it is (rule L02). Closing does not
+    /// change it.
     pub fn error(&self) -> Option<Arc<AdminError>> {
-        match &*self.state.inner.lock() {
-            Phase::Failed(error) => Some(Arc::clone(error)),
-            Phase::Open { .. } | Phase::Closed => None,
-        }
+        self.slot.error()
+    }
+
+    /// Why the latest update failed, if it did (rule U05).
+    pub fn update_error(&self) -> Option<Arc<AdminError>> {
+        self.slot.update_error.lock().clone()
     }
 
     /// Follows a changed description of the same endpoint: the proxy stays,
-    /// with new properties (rule U05).
+    /// with new properties (rule U05). All who share it see it, and there is
+    /// an event for each.
     ///
     /// # Errors
     ///
     /// If the registration is closed or invalid, the description is of
-    /// another endpoint, or the provider cannot follow; everything then stays
-    /// as it was.
+    /// another endpoint, asks for what a proxy cannot change (interfaces,
+    /// config type), or the provider cannot follow; everything then stays as
+    /// it was.
     pub fn update(&self, description: &Arc<EndpointDescription>) -> Result<(), AdminError> {
-        let mut phase = self.state.inner.lock();
-        let (current, endpoint, proxy) = match &mut *phase {
-            Phase::Open {
-                description,
-                endpoint,
-                proxy,
-            } => (description, endpoint, proxy),
-            Phase::Failed(error) => return Err(AdminError::Invalid(Arc::clone(error))),
-            Phase::Closed => return Err(AdminError::Closed),
-        };
-        if current.id() != description.id() {
-            return Err(AdminError::OtherEndpoint {
-                expected: current.id().clone(),
-                found: description.id().clone(),
-            });
-        }
-        endpoint.update(description)?;
-        proxy.set_properties(proxy_properties(description, &self.state.config_type))?;
-        *current = Arc::clone(description);
-        drop(phase);
-        if let Some(admin) = self.admin.upgrade() {
-            admin.tell(AdminEventKind::ImportUpdate, Some(description), None);
-        }
-        Ok(())
+        let updated = self.slot.to_update().and_then(|state| {
+            let shared = self.admin.upgrade().ok_or(AdminError::Closed)?;
+            RemoteServiceAdmin(shared).update_import(&state, description, &self.versions)
+        });
+        let error = updated.as_ref().err().cloned().map(Arc::new);
+        *self.slot.update_error.lock() = error;
+        updated
     }
 
-    /// Ends the import: the proxy goes, and calls under way end with
+    /// Ends the import. If this was the last registration of the endpoint the
+    /// proxy goes, and calls under way end with
     /// [`CallError::EndpointRemoved`](crate::interface::CallError::EndpointRemoved).
-    /// Closing twice does nothing.
+    /// Closing twice does nothing, nor does closing what is invalid (rule
+    /// L05).
     pub fn close(&self) {
-        let phase = std::mem::replace(&mut *self.state.inner.lock(), Phase::Closed);
-        let Phase::Open {
-            description,
-            endpoint,
-            proxy,
-        } = phase
-        else {
+        let Some(state) = self.slot.endpoint() else {
             return;
         };
-        // First the proxy: nobody finds what is about to end.
-        proxy.unregister();
-        endpoint.close();
-        if let Some(admin) = self.admin.upgrade() {
-            admin
-                .imports
-                .lock()
-                .retain(|other| !Arc::ptr_eq(other, &self.state));
-            admin.tell(
-                AdminEventKind::ImportUnregistration,
-                Some(&description),
-                None,
-            );
+        match self.admin.upgrade() {
+            Some(admin) => state.leave(&admin, &self.slot),
+            None => {
+                let before = std::mem::replace(&mut *state.phase.lock(), Phase::Ended);
+                if let Phase::Open { endpoint, .. } = before {
+                    endpoint.close();
+                }
+            }
         }
     }
 }
@@ -235,6 +480,7 @@ impl Drop for ImportRegistration {
 impl fmt::Debug for ImportRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ImportRegistration")
+            .field("number", &self.slot.number)
             .field("endpoint", &self.description())
             .field("error", &self.error())
             .finish_non_exhaustive()

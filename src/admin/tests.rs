@@ -6,10 +6,15 @@
     reason = "in a test a panic is the report"
 )]
 
+mod events;
 mod exporting;
 mod importing;
+mod intents;
 mod life;
+mod peers;
 mod properties;
+mod providers;
+mod sharing;
 mod updating;
 
 use std::collections::HashMap;
@@ -18,7 +23,9 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::distribution::{ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint};
+use crate::distribution::{
+    ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Trouble, Troubles,
+};
 use crate::interface::{Call, CallError, Data, Dispatch, Invoker};
 use crate::names::osgi;
 use crate::properties::Properties;
@@ -60,6 +67,13 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 /// A provider of `c.one` and `c.two` that keeps its endpoints in a map.
 struct Fake {
+    types: &'static [&'static str],
+    intents: &'static [&'static str],
+    /// The intent that it adds to those of an endpoint, when it exports and
+    /// when it imports.
+    adds: Option<&'static str>,
+    /// Where to tell of trouble, by `endpoint.id`.
+    troubles: Arc<Mutex<HashMap<String, Troubles>>>,
     log: Log,
     endpoints: Arc<Mutex<HashMap<String, Arc<dyn Dispatch>>>>,
     /// A config type whose exports fail.
@@ -73,6 +87,10 @@ struct Fake {
 impl Fake {
     fn new(broken: Option<&'static str>) -> Self {
         Self {
+            types: &["c.one", "c.two"],
+            intents: &["osgi.basic", "osgi.async", "i.three"],
+            adds: None,
+            troubles: Arc::default(),
             log: Log::default(),
             endpoints: Arc::default(),
             broken,
@@ -88,11 +106,11 @@ impl Fake {
 
 impl Provider for Fake {
     fn config_types(&self) -> &'static [&'static str] {
-        &["c.one", "c.two"]
+        self.types
     }
 
     fn intents(&self) -> &'static [&'static str] {
-        &["osgi.basic", "osgi.async", "i.three"]
+        self.intents
     }
 
     fn export(&self, request: ExportRequest) -> BoxFuture<'_, Result<Exported, DistributionError>> {
@@ -113,18 +131,23 @@ impl Provider for Fake {
             }
             let entry = format!("{config_type} {}", interfaces.join(" "));
             self.log.lock().push(format!("open {entry}"));
-            self.endpoints.lock().insert(endpoint_id.clone(), service);
+            let before = self.endpoints.lock().insert(endpoint_id.clone(), service);
+            assert!(before.is_none(), "{endpoint_id} is made twice");
             let endpoint = FakeExport {
                 entry,
                 id: endpoint_id.clone(),
                 log: Arc::clone(&self.log),
                 endpoints: Arc::clone(&self.endpoints),
                 closing: Arc::clone(&self.closing),
+                troubles: Arc::clone(&self.troubles),
             };
-            let properties = props! {
+            let mut properties = props! {
                 "ecf.endpoint.id" => format!("fake:{endpoint_id}"),
                 "ecf.endpoint.id.ns" => "fake", "ecf.rsvc.id" => 1_i64,
             };
+            if let Some(intent) = self.adds {
+                properties.set(osgi::SERVICE_INTENTS, intent);
+            }
             Ok(Exported::new(properties, Box::new(endpoint)))
         })
     }
@@ -135,12 +158,16 @@ impl Provider for Fake {
     ) -> Result<Box<dyn ImportedEndpoint>, DistributionError> {
         usable(endpoint)?;
         self.log.lock().push(format!("import {}", endpoint.id()));
-        Ok(Box::new(FakeImport(Arc::new(Caller {
-            id: endpoint.id().to_string(),
-            endpoints: Arc::clone(&self.endpoints),
-            log: Arc::clone(&self.log),
-            closed: Mutex::new(false),
-        }))))
+        Ok(Box::new(FakeImport {
+            caller: Arc::new(Caller {
+                id: endpoint.id().to_string(),
+                endpoints: Arc::clone(&self.endpoints),
+                log: Arc::clone(&self.log),
+                closed: Mutex::new(false),
+            }),
+            adds: self.adds,
+            troubles: Arc::clone(&self.troubles),
+        }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -165,10 +192,16 @@ struct FakeExport {
     log: Log,
     endpoints: Arc<Mutex<HashMap<String, Arc<dyn Dispatch>>>>,
     closing: Arc<Semaphore>,
+    troubles: Arc<Mutex<HashMap<String, Troubles>>>,
 }
 
 impl ExportedEndpoint for FakeExport {
+    fn watch(&self, troubles: Troubles) {
+        self.troubles.lock().insert(self.id.clone(), troubles);
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.endpoints.lock().remove(&self.id);
         Box::pin(async move {
             self.closing.acquire().await.unwrap().forget();
             self.log.lock().push(format!("close {}", self.entry));
@@ -182,7 +215,11 @@ impl Drop for FakeExport {
     }
 }
 
-struct FakeImport(Arc<Caller>);
+struct FakeImport {
+    caller: Arc<Caller>,
+    adds: Option<&'static str>,
+    troubles: Arc<Mutex<HashMap<String, Troubles>>>,
+}
 
 struct Caller {
     id: String,
@@ -207,17 +244,43 @@ impl Invoker for Caller {
 
 impl ImportedEndpoint for FakeImport {
     fn invoker(&self) -> Arc<dyn Invoker> {
-        Arc::clone(&self.0) as Arc<dyn Invoker>
+        Arc::clone(&self.caller) as Arc<dyn Invoker>
+    }
+
+    fn intents(&self) -> Vec<String> {
+        self.adds.into_iter().map(str::to_owned).collect()
+    }
+
+    fn watch(&self, troubles: Troubles) {
+        self.troubles
+            .lock()
+            .insert(self.caller.id.clone(), troubles);
     }
 
     fn update(&self, endpoint: &EndpointDescription) -> Result<(), DistributionError> {
         usable(endpoint)?;
-        self.0.log.lock().push(format!("update {}", self.0.id));
+        let Caller { id, log, .. } = &*self.caller;
+        log.lock().push(format!("update {id}"));
         Ok(())
     }
 
     fn close(&self) {
-        *self.0.closed.lock() = true;
+        *self.caller.closed.lock() = true;
+    }
+}
+
+/// What a listener is told that asks now.
+fn told(events: &mut AdminEvents) -> Vec<AdminEvent> {
+    std::iter::from_fn(|| events.try_next())
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// Trouble as a provider may have it.
+fn lost() -> DistributionError {
+    DistributionError::Bind {
+        address: "192.0.2.1:80".to_owned(),
+        cause: crate::interface::Cause::new(std::io::Error::other("the socket is gone")),
     }
 }
 
@@ -291,13 +354,18 @@ impl Bench {
 
     /// The events since the last question.
     fn told(&self) -> Vec<AdminEvent> {
-        use futures::FutureExt as _;
-        let mut events = self.events.lock();
-        let mut told = Vec::new();
-        while let Some(event) = events.next().now_or_never() {
-            told.push(event.unwrap().unwrap());
-        }
-        told
+        told(&mut self.events.lock())
+    }
+
+    /// Has the provider tell of trouble.
+    fn trouble(&self, endpoint: &EndpointDescription, trouble: Trouble) {
+        let troubles = self
+            .fake
+            .troubles
+            .lock()
+            .get(endpoint.id().as_str())
+            .cloned();
+        troubles.unwrap().tell(trouble);
     }
 
     fn proxies(&self) -> Vec<ServiceReference> {

@@ -3,11 +3,21 @@
 //! It knows endpoints and no services. What to announce and what to do with
 //! what is heard is the topology manager's choice.
 
+#[cfg(feature = "edef")]
+pub mod edef;
 pub mod etcd;
+mod listeners;
+mod scope;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+
+pub use listeners::{
+    Blocking, EndpointEvent, EndpointEventKind, EndpointEventListener, EndpointListener,
+    EndpointListeners, ListenerCounts, ListenerFailure, ListenerRegistration, ScopeHandle, Source,
+};
+pub use scope::{Scope, ScopeError};
 
 use crate::endpoint::EndpointDescription;
 use crate::endpoint::service_info::EncodeError;
@@ -15,12 +25,15 @@ use crate::feed::Feed;
 use crate::keyspace;
 use crate::names::EndpointId;
 
-/// The endpoints that a discovery knows now, and news of them.
-///
-/// A listener takes the place of OSGi's `EndpointEventListener` (Compendium
-/// 122.6): what it selects is its scope, and the kinds of change are those of
-/// `EndpointEvent`.
+/// The endpoints that a discovery knows now, and news of them. Who wants to
+/// hear of the endpoints of all discoveries takes [`EndpointListeners`].
 pub type EndpointFeed = Feed<EndpointId, Arc<EndpointDescription>>;
+
+/// A feed of endpoints, none yet. Its topics are the interfaces, so that
+/// listeners to other interfaces cost nothing.
+pub fn endpoint_feed() -> EndpointFeed {
+    EndpointFeed::with_topics(|endpoint| endpoint.interfaces())
+}
 
 /// A failure to announce an endpoint or to take an announcement back.
 #[derive(Clone, Debug, thiserror::Error)]

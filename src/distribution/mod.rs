@@ -8,6 +8,7 @@
 #[cfg(feature = "xmlrpc")]
 pub mod xmlrpc;
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -47,9 +48,58 @@ pub enum DistributionError {
         /// What is missing or wrong.
         problem: String,
     },
+    /// The endpoint is there, but not everybody can reach it.
+    #[error("not everybody can reach {url}: {problem}")]
+    Reach {
+        /// Where the endpoint is.
+        url: String,
+        /// Who can reach it, and what to do.
+        problem: String,
+    },
+    /// The endpoint does not answer.
+    #[error("{address} does not answer yet: {problem}")]
+    NotReady {
+        /// What was asked.
+        address: String,
+        /// What came instead of an answer.
+        problem: String,
+    },
     /// The provider is closed.
     #[error("the distribution provider is closed")]
     Closed,
+}
+
+/// Trouble with an endpoint that was made before (OSGi Compendium 122.7).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// It works still.
+    Warning(DistributionError),
+    /// It is beyond repair.
+    Error(DistributionError),
+}
+
+/// Where a provider tells of trouble with one endpoint.
+#[derive(Clone)]
+pub struct Troubles(Arc<dyn Fn(Trouble) + Send + Sync>);
+
+impl Troubles {
+    /// Has `hear` told of all trouble.
+    pub fn new(hear: impl Fn(Trouble) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// Tells of trouble. It waits for nobody, and the endpoint may be closed
+    /// already.
+    pub fn tell(&self, trouble: Trouble) {
+        (self.0)(trouble);
+    }
+}
+
+impl fmt::Debug for Troubles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Troubles").finish_non_exhaustive()
+    }
 }
 
 /// A distribution provider.
@@ -58,8 +108,18 @@ pub trait Provider: Send + Sync + 'static {
     /// exports with by default first.
     fn config_types(&self) -> &'static [&'static str];
 
-    /// The intents that its endpoints can have.
+    /// The intents that it knows: those that its endpoints can have, and that
+    /// it can obey when it calls (rule N03).
     fn intents(&self) -> &'static [&'static str];
+
+    /// Those of `intents` that an endpoint made now would not have: those that
+    /// the provider does not know, and those that its configuration rules out
+    /// (rules P08, N10, N11).
+    fn unmet(&self, intents: &[String]) -> Vec<String> {
+        let known = self.intents();
+        let unmet = intents.iter().filter(|i| !known.contains(&i.as_str()));
+        unmet.cloned().collect()
+    }
 
     /// Makes a service callable.
     fn export(&self, request: ExportRequest) -> BoxFuture<'_, Result<Exported, DistributionError>>;
@@ -118,6 +178,8 @@ impl ExportRequest {
 pub struct Exported {
     /// What its description has to say besides what all descriptions say:
     /// `ecf.endpoint.id`, `ecf.endpoint.id.ns` and `ecf.rsvc.id` at least.
+    /// Its `service.intents` are those that the provider adds to the
+    /// service's own (rule P10).
     pub properties: Properties,
     /// The way to end it.
     pub endpoint: Box<dyn ExportedEndpoint>,
@@ -135,8 +197,25 @@ impl Exported {
 
 /// A provider's side of an endpoint that it made.
 pub trait ExportedEndpoint: Send + Sync {
-    /// Cuts callers off, and frees what the endpoint alone used, by the time
-    /// that the future is ready (rule L06).
+    /// Takes note of where to tell of trouble from now on, also of what is
+    /// there already (rules X13, V06). Called once.
+    fn watch(&self, troubles: Troubles) {
+        drop(troubles);
+    }
+
+    /// Whether the endpoint answers calls. It is announced once it does, and
+    /// asked again in a while if it does not. The default is that an endpoint
+    /// that was made answers.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer yet.
+    fn ready(&self) -> BoxFuture<'static, Result<(), DistributionError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Cuts callers off at once, and frees what the endpoint alone used by
+    /// the time that the future is ready (rule L06).
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
@@ -144,6 +223,17 @@ pub trait ExportedEndpoint: Send + Sync {
 pub trait ImportedEndpoint: Send + Sync {
     /// Where calls go. It stays the same through updates.
     fn invoker(&self) -> Arc<dyn Invoker>;
+
+    /// Intents that this side adds to those of the endpoint (rule P10).
+    fn intents(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Takes note of where to tell of trouble from now on, also of what is
+    /// there already (rule V06). Called once.
+    fn watch(&self, troubles: Troubles) {
+        drop(troubles);
+    }
 
     /// Follows a changed description of the same endpoint; calls under way
     /// are not disturbed.

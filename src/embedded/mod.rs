@@ -15,6 +15,7 @@ pub(crate) mod store;
 mod tls;
 pub(crate) mod watch;
 
+pub(crate) use self::registry::Dialer;
 pub use self::registry::{Builder, Error, Registry};
 pub use self::settings::Settings;
 #[cfg(feature = "tls")]

@@ -333,7 +333,8 @@ impl Registry {
         }
     }
 
-    fn dialer(&self) -> Dialer {
+    /// Makes connections within the process, also from elsewhere in it.
+    pub(crate) fn dialer(&self) -> Dialer {
         Dialer {
             attach: self.attach.clone(),
             cut: self.cut.clone(),
@@ -343,7 +344,7 @@ impl Registry {
 
 /// Makes connections within the process.
 #[derive(Clone)]
-struct Dialer {
+pub(crate) struct Dialer {
     attach: mpsc::Sender<Cuttable>,
     cut: CancellationToken,
 }
@@ -366,7 +367,7 @@ impl Dialer {
         })
     }
 
-    fn connect(&self) -> io::Result<DuplexStream> {
+    pub(crate) fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         self.attach(ours)?;
         Ok(theirs)

@@ -246,6 +246,47 @@ impl EndpointDescription {
             .unwrap_or_else(|| self.service_id())
     }
 
+    /// ECF: the container to connect to, where it is not
+    /// [`EndpointDescription::container_id`].
+    pub fn connect_target_id(&self) -> Option<&str> {
+        self.properties.get_str(ecf::ENDPOINT_CONNECT_TARGET_ID)
+    }
+
+    /// ECF: the containers among which the remote service is looked up; empty
+    /// for all.
+    pub fn id_filter(&self) -> Vec<&str> {
+        self.properties.string_plus(ecf::ENDPOINT_ID_FILTER_IDS)
+    }
+
+    /// ECF: the filter with which the remote service is looked up.
+    pub fn remote_service_filter(&self) -> Option<&str> {
+        self.properties.get_str(ecf::ENDPOINT_RS_FILTER)
+    }
+
+    /// ECF: the asynchronous interfaces that a Java importer's proxy has too,
+    /// from `ecf.exported.async.interfaces`: `*` for those of all interfaces,
+    /// or names of some of them. The asynchronous one is named like the other
+    /// with `Async` behind, unless a property says otherwise.
+    pub fn async_interfaces(&self) -> Vec<String> {
+        if self.properties.contains(ecf::ASYNC_NO_PROXY) {
+            return Vec::new();
+        }
+        let listed = self.properties.string_plus(ecf::EXPORTED_ASYNC_INTERFACES);
+        let all = listed == ["*"];
+        let interfaces = self.interfaces();
+        let wanted = interfaces.iter().filter(|i| all || listed.contains(*i));
+        wanted.map(|interface| self.async_name(interface)).collect()
+    }
+
+    fn async_name(&self, interface: &str) -> String {
+        let name = format!("{}{interface}", ecf::ASYNC_PROXY_PREFIX);
+        match self.properties.get_str(&name) {
+            Some(given) => given.to_owned(),
+            None if interface.ends_with("Async") => interface.to_owned(),
+            None => format!("{interface}Async"),
+        }
+    }
+
     fn long(&self, name: &str) -> Option<i64> {
         self.properties.get(name).and_then(Value::as_long)
     }
@@ -558,6 +599,45 @@ mod tests {
             (9, 9)
         );
         assert_eq!(description.namespace(), None);
+    }
+
+    #[test]
+    fn asynchronous_interfaces_are_those_of_all_or_of_the_listed_interfaces() {
+        let of = |extra: Properties| {
+            let mut properties = minimal().with("objectClass", ["a.A", "b.BAsync", "c.C"]);
+            properties.overlay(&extra);
+            EndpointDescription::new(properties)
+                .unwrap()
+                .async_interfaces()
+        };
+        assert!(of(props! {}).is_empty());
+        let star = || props! { "ecf.exported.async.interfaces" => "*" };
+        assert_eq!(of(star()), ["a.AAsync", "b.BAsync", "c.CAsync"]);
+        assert!(of(star().with("ecf.rsvc.async.noproxy", "true")).is_empty());
+        let named = star().with("ecf.rsvc.async.proxy_c.C", "c.Later");
+        assert_eq!(of(named), ["a.AAsync", "b.BAsync", "c.Later"]);
+        let some = Value::list_of(["c.C", "d.D"]);
+        let some = props! { "ecf.exported.async.interfaces" => some };
+        assert_eq!(of(some), ["c.CAsync"]);
+    }
+
+    #[test]
+    fn a_filter_ignores_the_case_of_names_and_a_bad_one_is_refused() {
+        // OSGi rule D14.
+        let description = EndpointDescription::new(minimal()).unwrap();
+        assert_eq!(description.matches_filter("(ENDPOINT.id=id1)"), Ok(true));
+        assert_eq!(description.matches_filter("(endpoint.id=id2)"), Ok(false));
+        assert!(description.matches_filter("(xx=foo").is_err());
+    }
+
+    #[test]
+    fn packages_that_differ_in_case_share_one_version() {
+        // OSGi rule D09.
+        let given = minimal().with("endpoint.package.version.COM.acme", "2.0");
+        let description = EndpointDescription::new(given).unwrap();
+        assert_eq!(description.package_version("com.Acme").to_string(), "2.0.0");
+        let error = refused(props! { "endpoint.package.version.COM.ACME" => 1_i32 });
+        assert!(error.contains("an integer"), "{error}");
     }
 
     #[test]

@@ -29,7 +29,9 @@ impl Export {
 
     /// Waits until all endpoints of the service are announced, with the
     /// service's properties as they are now, and gives their descriptions.
-    /// Waits for ever while etcd cannot be reached. Cancellation safe.
+    /// Waits for ever while etcd cannot be reached, while an endpoint does not
+    /// answer (see [`ExportStatus::unready`]), and if the topology policy does
+    /// not export the service. Cancellation safe.
     ///
     /// # Errors
     ///

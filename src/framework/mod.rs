@@ -1,6 +1,8 @@
 //! The framework: wires everything, and owns the shutdown.
 
 mod builder;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod export;
 
 use std::fmt;
@@ -11,13 +13,17 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::admin::{ExportError, RemoteServiceAdmin};
+use crate::calls::{Balance, Balanced};
+use crate::discovery::EndpointListeners;
+#[cfg(feature = "edef")]
+use crate::discovery::edef::{EdefConfigError, EdefDiscovery, EdefHealth};
 use crate::discovery::etcd::{ConfigError, EtcdDiscovery, Health, HealthUpdates};
 use crate::filter::{Filter, FilterError};
 use crate::interface::Interface;
 use crate::keyspace;
 use crate::names::{FrameworkId, SessionId, osgi};
 use crate::properties::{Properties, Value};
-use crate::services::{Registry, RegistryError, Service, Tracker};
+use crate::services::{Registry, RegistryError, Service, ServiceListener, Tracker};
 use crate::topology::{ExportFeed, TopologyManager};
 
 pub use builder::FrameworkBuilder;
@@ -26,6 +32,9 @@ pub use export::Export;
 /// How long [`FrameworkBuilder::start`] waits for etcd unless told otherwise.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long endpoint listeners may take at the end to hear that all is gone.
+const LISTENERS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A failure to start, use or end a framework.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +42,10 @@ pub enum FrameworkError {
     /// A setting cannot be used.
     #[error("a setting cannot be used: {0}")]
     Config(#[from] ConfigError),
+    /// A setting of discovery by EDEF files cannot be used.
+    #[cfg(feature = "edef")]
+    #[error("a setting cannot be used: {0}")]
+    Edef(#[from] EdefConfigError),
     /// A setting of a distribution provider cannot be used.
     #[error("a setting cannot be used: {0}")]
     Distribution(#[from] crate::distribution::DistributionError),
@@ -48,6 +61,16 @@ pub enum FrameworkError {
     /// A filter does not parse.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The framework is to run a registry itself, and also to use etcd.
+    #[error("the registry is embedded, and etcd is at '{etcd}': leave one of them away")]
+    TwoRegistries {
+        /// Where etcd is said to be.
+        etcd: String,
+    },
+    /// The embedded registry does not start.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Embedded(#[from] crate::embedded::Error),
     /// The topology manager's task failed. This is a defect of this crate.
     #[error("the topology manager failed: {0}")]
     Topology(#[from] tokio::task::JoinError),
@@ -77,8 +100,14 @@ pub struct Framework {
     admin: RemoteServiceAdmin,
     exports: ExportFeed,
     topology: TopologyManager,
+    listeners: EndpointListeners,
     etcd: Option<Arc<EtcdDiscovery>>,
+    #[cfg(feature = "edef")]
+    edef: Option<Arc<EdefDiscovery>>,
     connecting: Option<AbortOnDropHandle<()>>,
+    // The last one, so that those that use it end before it does.
+    #[cfg(feature = "embedded")]
+    embedded: Option<crate::embedded::Registry>,
 }
 
 impl Framework {
@@ -92,6 +121,19 @@ impl Framework {
         timeout: Duration,
         callback: Option<Callback>,
     ) -> Result<(), FrameworkError> {
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &self.edef {
+            // Files of a server that does not answer are waited for no longer
+            // than etcd is.
+            match tokio::time::timeout(timeout, edef.look()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "no endpoint is known by files"),
+                Err(_) => warn!(
+                    ?timeout,
+                    "the EDEF files are not read yet; starting goes on"
+                ),
+            }
+        }
         let Some(etcd) = &self.etcd else {
             return Ok(());
         };
@@ -137,19 +179,46 @@ impl Framework {
         &self.admin
     }
 
+    /// The registry that this framework runs, if it does: for its addresses.
+    #[cfg(feature = "embedded")]
+    pub fn embedded(&self) -> Option<&crate::embedded::Registry> {
+        self.embedded.as_ref()
+    }
+
     /// Discovery through etcd, if it is configured.
     pub fn etcd(&self) -> Option<&EtcdDiscovery> {
         self.etcd.as_deref()
     }
 
-    /// How discovery stands now; `None` without discovery.
+    /// Discovery through EDEF files, if it is configured.
+    #[cfg(feature = "edef")]
+    pub fn edef(&self) -> Option<&EdefDiscovery> {
+        self.edef.as_deref()
+    }
+
+    /// How discovery through EDEF files stands now; `None` without it.
+    #[cfg(feature = "edef")]
+    pub fn edef_health(&self) -> Option<EdefHealth> {
+        self.edef().map(EdefDiscovery::health)
+    }
+
+    /// How discovery through etcd stands now; `None` without it.
     pub fn health(&self) -> Option<Health> {
         self.etcd().map(EtcdDiscovery::health)
     }
 
-    /// How discovery stands, as it changes; `None` without discovery.
+    /// How discovery through etcd stands, as it changes; `None` without it.
     pub fn health_updates(&self) -> Option<HealthUpdates> {
         self.etcd().map(EtcdDiscovery::health_updates)
+    }
+
+    /// Where to listen to endpoints: to others' as discovery tells of them,
+    /// and to one's own that are announced.
+    ///
+    /// What is of interest is up to the listener's scope:
+    /// [`Scope::remote`](crate::discovery::Scope::remote) are others'.
+    pub fn endpoints(&self) -> &EndpointListeners {
+        &self.listeners
     }
 
     /// How the exports stand, by `service.id`.
@@ -226,9 +295,59 @@ impl Framework {
         Ok(self.registry.track(parse(filter)?))
     }
 
+    /// The services that match the filter as they come, change and go,
+    /// whatever their interfaces; an empty filter for all. A stream, as
+    /// [`Framework::track`] is for one interface.
+    ///
+    /// # Errors
+    ///
+    /// If the filter does not parse.
+    pub fn changes(&self, filter: &str) -> Result<ServiceListener, FrameworkError> {
+        Ok(self.registry.listen(None, parse(filter)?))
+    }
+
+    /// One service over all that have a Rust interface and match the filter,
+    /// local or remote: each call goes to one of them, as `balance` says.
+    /// `(service.imported=*)` for remote ones only, an empty filter for any.
+    ///
+    /// It waits for none: a call that finds nobody fails with
+    /// [`CallError::NoEndpoint`](crate::interface::CallError::NoEndpoint), at
+    /// once or after [`Balance::wait`]. What it learns of the endpoints it
+    /// keeps to itself: make one, and share it.
+    ///
+    /// ```no_run
+    /// # use osgi_remote::{Framework, interface::CallError, remote_service};
+    /// use osgi_remote::calls::Balance;
+    ///
+    /// #[remote_service("org.example.Clock")]
+    /// pub trait Clock {
+    ///     #[remote(idempotent, timeout = "2s")]
+    ///     async fn now(&self) -> Result<i64, CallError>;
+    /// }
+    ///
+    /// # async fn example(framework: Framework) -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = framework.balanced::<dyn Clock>("(zone=utc)", Balance::round_robin())?;
+    /// println!("{}", clock.now().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the filter does not parse.
+    pub fn balanced<I: Interface + ?Sized>(
+        &self,
+        filter: &str,
+        balance: Balance,
+    ) -> Result<Arc<I>, FrameworkError> {
+        let balanced = Balanced::new::<I>(&self.registry, parse(filter)?, balance);
+        Ok(I::proxy(Arc::new(balanced)))
+    }
+
     /// Ends the framework: announcements are taken back (all at once, by
     /// revoking the lease), then proxies go and exports close. When it
-    /// returns, no task of it is left.
+    /// returns, no task of it is left. A registry that it runs ends last, and
+    /// with it what other frameworks have in it.
     ///
     /// # Errors
     ///
@@ -245,6 +364,10 @@ impl Framework {
             Some(etcd) => etcd.close().await,
             None => Ok(()),
         };
+        #[cfg(feature = "edef")]
+        if let Some(edef) = &self.edef {
+            edef.close().await;
+        }
         let stopped = match stopped {
             Ok(topology) => {
                 topology.close().await;
@@ -253,6 +376,11 @@ impl Framework {
             Err(error) => Err(error),
         };
         self.admin.close().await;
+        self.listeners.close(LISTENERS_PATIENCE).await;
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = self.embedded.take() {
+            embedded.shutdown().await;
+        }
         info!(framework = %self.id, "framework ended");
         stopped?;
         Ok(discovered?)

@@ -36,13 +36,52 @@ pub enum CallError {
         cause: Cause,
     },
     /// No answer came in time; whether the service did its work is not known.
-    #[error("no answer from {address} within {} ms (osgi.basic.timeout)", timeout.as_millis())]
+    #[error("no answer from {address} within {} ms", timeout.as_millis())]
     Timeout {
         /// Where the call went.
         address: String,
-        /// How long was waited.
+        /// How long was waited: what `osgi.basic.timeout` or the method's own
+        /// timeout says, or the provider's default.
         timeout: Duration,
     },
+    /// Nobody offers the service that a [balanced](crate::calls) call wants;
+    /// the call was not begun.
+    #[error(
+        "no endpoint offers {interface} matching {filter}{}",
+        waited_for(waited)
+    )]
+    NoEndpoint {
+        /// The interface.
+        interface: String,
+        /// The filter, or `(any)`.
+        filter: String,
+        /// How long was waited for one.
+        waited: Duration,
+    },
+    /// All endpoints that a [balanced](crate::calls) call may go to are shut
+    /// out because they failed lately; the call was not begun.
+    #[error(
+        "all {endpoints} endpoints of {interface} failed lately; one is tried again in {} ms",
+        retry_after.as_millis()
+    )]
+    AllFailing {
+        /// The interface.
+        interface: String,
+        /// How many there are.
+        endpoints: usize,
+        /// When the first of them may be called again.
+        retry_after: Duration,
+    },
+    /// The service's side does not let this caller make the call; it was not
+    /// made.
+    #[error("the call is refused: {reason}")]
+    Refused {
+        /// Why, for the caller.
+        reason: String,
+    },
+    /// Metadata that the call needs cannot be carried; it was not made.
+    #[error("the call cannot be made: {0}")]
+    Metadata(#[from] super::MetadataError),
     /// The endpoint was taken back: the proxy is no longer of use.
     #[error("endpoint {endpoint} was removed: look the service up again")]
     EndpointRemoved {
@@ -110,6 +149,14 @@ fn known(methods: &[String]) -> String {
     }
 }
 
+fn waited_for(waited: &Duration) -> String {
+    if waited.is_zero() {
+        String::new()
+    } else {
+        format!(" after {} ms of waiting", waited.as_millis())
+    }
+}
+
 impl CallError {
     /// Whether the distribution failed and not the service: OSGi's
     /// `ServiceException` of type `REMOTE` (Compendium 100.4.5).
@@ -117,6 +164,34 @@ impl CallError {
         !matches!(
             self,
             Self::Service(_) | Self::NoSuchMethod { .. } | Self::InvalidArguments { .. }
+        )
+    }
+
+    /// Whether it is certain that the service did not see the call, so that it
+    /// can be made elsewhere whatever it does. What an overloaded or closing
+    /// server says is not taken for certain: other implementations may use
+    /// its codes for anything.
+    pub fn was_not_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::NoEndpoint { .. }
+                | Self::AllFailing { .. }
+                | Self::Metadata(_)
+        )
+    }
+
+    /// Whether this speaks of the endpoint or the way to it, and another
+    /// endpoint of the same service may do better.
+    pub fn is_of_endpoint(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Disconnected { .. }
+                | Self::Timeout { .. }
+                | Self::EndpointRemoved { .. }
+                | Self::Protocol { .. }
+                | Self::Overloaded { .. }
         )
     }
 

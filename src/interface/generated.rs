@@ -1,10 +1,14 @@
 //! What the code written by [`remote_service`](crate::remote_service) calls.
 //! Not for use by hand; no promise is made about it between versions.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, CallError, Data, Invoker, ServiceError, from_data, to_data};
+use super::{
+    Call, CallError, CallOptions, Data, Invoker, ServiceError, from_data, metadata, to_data,
+};
 
 /// The arguments of a proxy's method, gathered one by one.
 ///
@@ -13,6 +17,7 @@ use super::{Call, CallError, Data, Invoker, ServiceError, from_data, to_data};
 #[derive(Debug)]
 pub struct Args {
     method: &'static str,
+    options: CallOptions,
     values: Result<Vec<Data>, CallError>,
 }
 
@@ -22,8 +27,23 @@ impl Args {
     pub fn new(method: &'static str, count: usize) -> Self {
         Self {
             method,
+            options: CallOptions::default(),
             values: Ok(Vec::with_capacity(count)),
         }
+    }
+
+    /// The call may be repeated.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.options.idempotent = true;
+        self
+    }
+
+    /// How long the call may take as a whole.
+    #[must_use]
+    pub fn timeout_ms(mut self, millis: u64) -> Self {
+        self.options.timeout = Some(Duration::from_millis(millis));
+        self
     }
 
     /// Appends an argument.
@@ -57,7 +77,10 @@ pub async fn call<T: DeserializeOwned, E: ServiceError>(
 ) -> Result<T, E> {
     let method = args.method;
     let call = async {
-        let result = invoker.invoke(Call::new(method, args.values?)).await?;
+        let call = Call::new(method, args.values?)
+            .with_options(args.options)
+            .with_metadata(metadata::outgoing());
+        let result = invoker.invoke(call).await?;
         from_data(result).map_err(|error| CallError::InvalidResult {
             method: method.to_owned(),
             detail: error.to_string(),

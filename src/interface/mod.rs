@@ -9,20 +9,25 @@
 //! The attribute [`remote_service`](crate::remote_service) writes proxy and
 //! skeleton for a trait.
 
+mod call;
 mod convert;
 mod data;
 mod error;
 #[doc(hidden)]
 pub mod generated;
+pub mod metadata;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use crate::properties::Version;
+
+pub use self::call::{Call, CallOptions};
 pub use self::convert::{DataError, from_data, to_data};
 pub use self::data::{Data, DateTime, DateTimeError};
 pub use self::error::{CallError, Cause, Fault, ServiceError};
+pub use self::metadata::{Metadata, MetadataError, caller_metadata, with_metadata};
 
 /// A service interface: implemented for `dyn Hello` by
 /// [`remote_service`](crate::remote_service).
@@ -30,6 +35,13 @@ pub trait Interface: Send + Sync + 'static {
     /// The name under which services of this interface are registered and
     /// found, such as `org.eclipse.ecf.examples.hello.IHello`.
     const NAME: &'static str;
+
+    /// The version of the interface's package, if the trait says one
+    /// (`#[remote_service("…", version = "1.2.0")]`): exports tell it as
+    /// `endpoint.package.version.<package>` (OSGi rule D09), and imports are
+    /// given out only where it fits (rule I07), see
+    /// [`version_fits`].
+    const VERSION: Option<&'static str> = None;
 
     /// The wire names of its methods, in the order of the trait.
     const METHODS: &'static [&'static str];
@@ -41,24 +53,29 @@ pub trait Interface: Send + Sync + 'static {
     fn skeleton(service: Arc<Self>) -> Arc<dyn Dispatch>;
 }
 
-/// One call on its way: a method by its wire name, and its arguments.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Call {
-    /// The method's name on the wire, such as `sayHello`.
-    pub method: Cow<'static, str>,
-    /// The arguments, in order.
-    pub args: Vec<Data>,
+/// The package of an interface, the part before the last dot; none for a name
+/// without one (OSGi rule D09).
+pub fn package(interface: &str) -> Option<&str> {
+    interface.rsplit_once('.').map(|(package, _)| package)
 }
 
-impl Call {
-    /// A call of `method` with `args`.
-    pub fn new(method: impl Into<Cow<'static, str>>, args: Vec<Data>) -> Self {
-        Self {
-            method: method.into(),
-            args,
-        }
-    }
+/// Whether a service whose package has the version `offered` can serve a
+/// consumer that was written for `wanted` (OSGi rule I07): the same major
+/// version, and not an older minor one, as consumers import packages in OSGi.
+/// A service without a version has 0.0.0 (rule D09), which fits those only
+/// who ask for 0.0.
+///
+/// ```
+/// use osgi_remote::interface::version_fits;
+/// use osgi_remote::properties::Version;
+///
+/// let wanted = Version::new(1, 2, 0);
+/// assert!(version_fits(&wanted, &Version::new(1, 3, 0)));
+/// assert!(!version_fits(&wanted, &Version::new(1, 1, 9)));
+/// assert!(!version_fits(&wanted, &Version::new(2, 2, 0)));
+/// ```
+pub fn version_fits(wanted: &Version, offered: &Version) -> bool {
+    wanted.major() == offered.major() && wanted.minor() <= offered.minor()
 }
 
 /// Something that carries calls to a service.

@@ -1,13 +1,15 @@
 //! One connection to one etcd server, and what its failures mean.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, GetOptions, KvClient, LeaseClient, WatchClient};
+use etcd_client::{Channel, Client, GetOptions, KvClient, LeaseClient, WatchClient};
 use tokio::time::Instant;
 
 pub(crate) use super::failure::{Failure, FailureKind};
 use super::{Credentials, Endpoint, Error, TlsOptions, failure};
+use crate::network::{Connector, Network, default_network};
 
 /// How etcd is reached.
 ///
@@ -36,12 +38,14 @@ pub struct ConnectOptions {
     /// The largest answer that is read, in bytes. Default: 64 MiB. gRPC's own default of 4 MiB is
     /// less than one page of large values.
     pub max_message_size: usize,
+    /// How connections are made. Default: [`Tcp`](crate::network::Tcp).
+    pub network: Arc<dyn Network>,
 }
 
 impl ConnectOptions {
     /// Options with their defaults.
     #[must_use]
-    pub const fn new(endpoints: Vec<Endpoint>) -> Self {
+    pub fn new(endpoints: Vec<Endpoint>) -> Self {
         Self {
             endpoints,
             tls: None,
@@ -51,6 +55,7 @@ impl ConnectOptions {
             keep_alive_interval: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
             max_message_size: 64 << 20,
+            network: default_network(),
         }
     }
 
@@ -178,11 +183,10 @@ async fn connect(
     options: &ConnectOptions,
     endpoint: &Endpoint,
 ) -> Result<Client, etcd_client::Error> {
-    let tls = options.tls(endpoint);
-    let url = [endpoint.url(tls.is_some())];
-    let settings = settings(options, tls)?;
+    let channel = Channel::Tonic(channel(options, endpoint).await?);
+    let settings = etcd_client::ConnectOptions::new().with_require_leader(true);
     let Some(user) = &options.user else {
-        return Client::connect(url, Some(settings)).await;
+        return Client::from_channel(channel, Some(settings)).await;
     };
     let with_user = settings
         .clone()
@@ -190,36 +194,54 @@ async fn connect(
         // A token runs out after some idle minutes, also that of a session which only renews its
         // lease. A refused call was not carried out, so that it is safe to make it again.
         .with_auto_token_refresh(true);
-    match Client::connect(&url, Some(with_user)).await {
+    match Client::from_channel(channel.clone(), Some(with_user)).await {
         // As etcdctl does, so that clients can be given their users before etcd asks for them.
         // Once it does, calls fail, and the next connection has a user.
         Err(error) if failure::is_auth_off(&error) => {
             tracing::warn!(%endpoint, user = user.name(), "etcd asks for no user: anybody may write");
-            Client::connect(url, Some(settings)).await
+            Client::from_channel(channel, Some(settings)).await
         }
         other => other,
     }
 }
 
-fn settings(
+/// Connects. A client made from a channel ignores the settings of transport in its options, so
+/// that they are given here.
+async fn channel(
     options: &ConnectOptions,
+    endpoint: &Endpoint,
+) -> Result<tonic::transport::Channel, etcd_client::Error> {
+    let tls = options.tls(endpoint);
+    let transport = tonic::transport::Endpoint::from_shared(endpoint.url(tls.is_some()))?
+        .http2_keep_alive_interval(options.keep_alive_interval)
+        .keep_alive_timeout(options.keep_alive_timeout)
+        .keep_alive_while_idle(true);
+    let transport = with_tls(transport, tls)?;
+    // The limit of connecting is the connector's: then it knows how to divide it.
+    let connector = Connector::new(Arc::clone(&options.network), options.dial_timeout);
+    Ok(transport.connect_with_connector(connector).await?)
+}
+
+#[cfg(feature = "tls")]
+fn with_tls(
+    transport: tonic::transport::Endpoint,
     tls: Option<TlsOptions>,
-) -> Result<etcd_client::ConnectOptions, etcd_client::Error> {
-    let settings = etcd_client::ConnectOptions::new()
-        .with_connect_timeout(options.dial_timeout)
-        .with_keep_alive(options.keep_alive_interval, options.keep_alive_timeout)
-        .with_keep_alive_while_idle(true)
-        .with_require_leader(true);
-    #[cfg(feature = "tls")]
-    if let Some(tls) = tls {
-        let tls = tls
-            .to_client()
-            .map_err(|error| etcd_client::Error::InvalidArgs(error.to_string()))?;
-        return Ok(settings.with_tls(tls));
-    }
-    // Without the feature, options that ask for TLS did not pass their check.
-    let _ = tls;
-    Ok(settings)
+) -> Result<tonic::transport::Endpoint, etcd_client::Error> {
+    let Some(tls) = tls else { return Ok(transport) };
+    let tls = tls
+        .to_client()
+        .map_err(|error| etcd_client::Error::InvalidArgs(error.to_string()))?;
+    Ok(transport.tls_config(tls)?)
+}
+
+/// Without the feature, options that ask for TLS did not pass their check.
+#[cfg(not(feature = "tls"))]
+#[allow(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
+fn with_tls(
+    transport: tonic::transport::Endpoint,
+    _: Option<TlsOptions>,
+) -> Result<tonic::transport::Endpoint, etcd_client::Error> {
+    Ok(transport)
 }
 
 /// Runs a call with a time limit and turns its error into a [`Failure`].

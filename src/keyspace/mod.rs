@@ -31,6 +31,7 @@ mod session;
 mod tls;
 mod watcher;
 
+pub(crate) use self::backoff::Backoff;
 pub use self::connect::ConnectOptions;
 pub use self::credentials::Credentials;
 pub use self::endpoint::{DEFAULT_PORT, Endpoint};

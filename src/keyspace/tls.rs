@@ -120,21 +120,17 @@ impl TlsOptions {
         })
     }
 
-    /// Reads everything and lets the TLS library judge it. Called in a tokio runtime.
+    /// Reads everything and lets the TLS library judge it.
     #[cfg(feature = "tls")]
     pub(super) fn check(&self) -> Result<(), Error> {
-        use futures::FutureExt as _;
-
-        let settings = etcd_client::ConnectOptions::new().with_tls(self.to_client()?);
-        // Without a user the client library does not wait for the network here, it only reads
-        // the options; what is made is dropped unused.
-        let made = etcd_client::Client::connect(["https://localhost"], Some(settings));
-        match made.now_or_never() {
-            Some(Err(error)) => Err(Error::Config {
+        // It reads all of it, and connects to nobody yet.
+        let endpoint = tonic::transport::Endpoint::from_static("https://localhost");
+        match endpoint.tls_config(self.to_client()?) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::Config {
                 setting: "TLS",
-                problem: Failure::of(&error, Duration::ZERO).cause.to_string(),
+                problem: Failure::of(&error.into(), Duration::ZERO).cause.to_string(),
             }),
-            _ => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@
 pub(crate) mod arbitrary;
 mod value;
 mod version;
+mod version_range;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use value::{Array, ArrayItemError, ScalarType, Value};
 pub use version::{Version, VersionError};
+pub use version_range::{VersionRange, VersionRangeError};
 
 /// A map of property names to values, ordered by name.
 ///

@@ -4,6 +4,7 @@
 //! finds it by interface and filter, or tracks what comes and goes. A remote
 //! service's proxy is registered here like any other.
 
+mod demand;
 mod reference;
 mod service;
 mod tracker;
@@ -11,23 +12,29 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
 use parking_lot::{Mutex, RwLock};
 
+pub use demand::{Demand, DemandFeed, DemandId};
 pub use reference::{ServiceId, ServiceReference};
 pub use service::Service;
 pub use tracker::{TrackedEvent, Tracker};
 
-use crate::feed::{Change, Feed, Listener};
+use crate::feed::{Change, Feed, Listener, Topics};
 use crate::filter::Filter;
 use crate::interface::Interface;
 use crate::names::osgi;
 use crate::properties::{Properties, Value};
-use reference::{Entry, sort_best_first};
+use demand::Demanding;
+use reference::{Entry, fits, sort_best_first};
 
 /// A failure of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,12 +95,24 @@ pub enum ServiceEventKind {
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     // A std-like mutex, not tokio's: it is held for lookups in memory only,
     // never across an await.
     state: Mutex<State>,
     feed: Feed<ServiceId, Snapshot>,
+    demands: DemandFeed,
+    last_demand: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            demands: DemandFeed::new(),
+            last_demand: AtomicU64::new(0),
+            feed: Feed::with_topics(|snapshot| snapshot.properties.string_plus(osgi::OBJECT_CLASS)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +120,14 @@ struct State {
     last_id: ServiceId,
     services: BTreeMap<ServiceId, ServiceReference>,
     by_interface: HashMap<String, Vec<ServiceReference>>,
+    tied: HashMap<ServiceId, Vec<Weak<dyn Tied>>>,
+}
+
+/// What ends with a service: an export of it, say.
+pub(crate) trait Tied: Send + Sync {
+    /// Called once, by whoever unregisters the service and before that
+    /// returns. It must not block.
+    fn service_gone(self: Arc<Self>);
 }
 
 #[derive(Clone)]
@@ -225,23 +252,68 @@ impl Registry {
             })
     }
 
-    /// Tracks the services of a Rust interface that match the filter.
+    /// What is tracked and waited for now, by [`Registry::track`] and
+    /// [`Registry::wait_for`], and news of it. Who may provide services on
+    /// demand listens here (rule T07).
+    pub fn demands(&self) -> &DemandFeed {
+        &self.0.demands
+    }
+
+    /// Tracks the services of a Rust interface that match the filter. As long
+    /// as the tracker lives they are in [demand](Registry::demands).
     pub fn track<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> Tracker<I> {
-        Tracker::new(self.listen(Some(I::NAME), filter))
+        let demand = Arc::new(Demand::new(I::NAME, filter.clone()));
+        let demanding = Demanding {
+            feed: self.0.demands.clone(),
+            id: self.0.last_demand.fetch_add(1, Ordering::Relaxed),
+        };
+        self.0.demands.set(demanding.id, demand);
+        Tracker::new(self.listen_for::<I>(filter), demanding)
+    }
+
+    /// Listens to the services that a [`Tracker`] of this Rust interface
+    /// tells of: also the version must fit (rule I07).
+    pub fn listen_for<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> ServiceListener {
+        self.listen_by(Some(I::NAME), filter, fits::<I>)
+    }
+
+    /// Has `tied` told when the service goes; false if it is gone already.
+    ///
+    /// Events reach listeners through queues. What must not outlive a service
+    /// by the time that a queue takes is tied to it instead.
+    pub(crate) fn tie(&self, service: &ServiceReference, tied: Weak<dyn Tied>) -> bool {
+        let mut state = self.0.state.lock();
+        if state.services.get(&service.id()) != Some(service) {
+            return false;
+        }
+        let all = state.tied.entry(service.id()).or_default();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(tied);
+        true
     }
 
     /// Listens to services with this interface (or any), that match the
     /// filter (if there is one): first those that are there.
     pub fn listen(&self, interface: Option<&str>, filter: Option<Filter>) -> ServiceListener {
-        let interface = interface.map(str::to_owned);
-        self.listen_where(move |properties| {
-            let has = |name: &String| {
-                let names = properties.string_plus(osgi::OBJECT_CLASS);
-                names.contains(&name.as_str())
-            };
-            interface.as_ref().is_none_or(has)
-                && filter.as_ref().is_none_or(|f| f.matches(properties))
-        })
+        self.listen_by(interface, filter, |_| true)
+    }
+
+    fn listen_by(
+        &self,
+        interface: Option<&str>,
+        filter: Option<Filter>,
+        also: impl Fn(&Properties) -> bool + Send + Sync + 'static,
+    ) -> ServiceListener {
+        // The feed asks by interface only about services that have it.
+        let topics = interface.map_or(Topics::All, |name| {
+            Topics::Of(BTreeSet::from([name.to_owned()]))
+        });
+        let select = move |snapshot: &Snapshot| {
+            let filter = filter.as_ref();
+            let properties = &snapshot.properties;
+            (filter.is_none_or(|f| f.matches(properties)) && also(properties)).then_some(())
+        };
+        ServiceListener(self.0.feed.listen_to(topics, select))
     }
 
     /// Listens to services whose properties are picked by `select`: first
@@ -329,8 +401,14 @@ impl ServiceRegistration {
         }
         shared.feed.remove(&self.reference.id());
         let service = self.reference.0.service.write().take();
+        let tied = state.tied.remove(&self.reference.id());
         // The service's own drop may do anything: not under the lock.
         drop(state);
+        for tied in tied.into_iter().flatten() {
+            if let Some(tied) = tied.upgrade() {
+                tied.service_gone();
+            }
+        }
         drop(service);
     }
 }
@@ -356,7 +434,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// A listener to service events. Dropping it stops them.
+/// A listener to service events: a stream that ends with the registry.
+/// Dropping it stops them.
 #[derive(Debug)]
 pub struct ServiceListener(Listener<ServiceId, Snapshot>);
 
@@ -375,6 +454,14 @@ impl ServiceListener {
     /// again, as far as it was told.
     pub fn told(&self) -> impl Iterator<Item = &ServiceReference> {
         self.0.told().map(|(_, snapshot)| &snapshot.reference)
+    }
+}
+
+impl Stream for ServiceListener {
+    type Item = ServiceEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServiceEvent>> {
+        self.0.poll_next_unpin(cx).map(|change| change.map(event))
     }
 }
 

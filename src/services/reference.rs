@@ -9,9 +9,9 @@ use parking_lot::RwLock;
 
 use super::service::Service;
 use crate::filter::Filter;
-use crate::interface::{Dispatch, Interface, Invoker};
+use crate::interface::{Dispatch, Interface, Invoker, package, version_fits};
 use crate::names::osgi;
-use crate::properties::{Properties, Value};
+use crate::properties::{Properties, Value, Version};
 
 /// The number of a service in its registry (`service.id`): growing, and never
 /// used again.
@@ -61,9 +61,12 @@ impl ServiceReference {
         self.0.service.read().is_some()
     }
 
-    /// The service, by its Rust interface; `None` if it is gone or has no
-    /// such interface.
+    /// The service, by its Rust interface; `None` if it is gone, has no such
+    /// interface, or is imported in a version that does not fit (rule I07).
     pub fn get<I: Interface + ?Sized>(&self) -> Option<Arc<I>> {
+        if !fits::<I>(&self.properties()) {
+            return None;
+        }
         self.service()?.get::<I>()
     }
 
@@ -79,6 +82,15 @@ impl ServiceReference {
         self.service()?.dispatch(interfaces)
     }
 
+    /// The properties that tell the versions of the packages of these
+    /// interfaces, as their traits say them (rule D09). Of several traits of
+    /// one package the first counts.
+    pub fn package_versions(&self, interfaces: &[&str]) -> Properties {
+        let service = self.service();
+        let versions = service.map(|service| service.package_versions(interfaces));
+        versions.unwrap_or_default()
+    }
+
     fn service(&self) -> Option<Arc<Service>> {
         self.0.service.read().clone()
     }
@@ -86,6 +98,27 @@ impl ServiceReference {
     /// Whether a filter matches the properties.
     pub fn matches(&self, filter: &Filter) -> bool {
         filter.matches(&self.properties())
+    }
+}
+
+/// Whether a service with these properties is for users of a Rust interface
+/// as far as versions go (rule I07). Where the trait names none it takes any;
+/// a local service is of this very build, or passes by value.
+pub(super) fn fits<I: Interface + ?Sized>(properties: &Properties) -> bool {
+    let (Some(wanted), Some(package)) = (I::VERSION, package(I::NAME)) else {
+        return true;
+    };
+    if !properties.contains(osgi::SERVICE_IMPORTED) {
+        return true;
+    }
+    let name = format!("{}{package}", osgi::ENDPOINT_PACKAGE_VERSION_PREFIX);
+    let offered = match properties.get_str(&name) {
+        Some(text) => text.parse(),
+        None => Ok(Version::default()),
+    };
+    match (wanted.parse(), offered) {
+        (Ok(wanted), Ok(offered)) => version_fits(&wanted, &offered),
+        _ => false,
     }
 }
 

@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tracing::warn;
 
-use crate::interface::{Call, CallError, Data, Dispatch, Interface, Invoker, Loopback};
+use crate::interface::{Call, CallError, Data, Dispatch, Interface, Invoker, Loopback, package};
+use crate::names::osgi;
+use crate::properties::Properties;
 
 /// A service object with the interfaces that it is registered under.
 ///
@@ -33,6 +36,8 @@ pub struct Service {
 /// One interface of a service object.
 pub(super) struct Facet {
     interface: Arc<str>,
+    /// Of the interface's package, as its trait says.
+    version: Option<&'static str>,
     object: Object,
 }
 
@@ -57,6 +62,7 @@ impl Service {
     pub fn and<I: Interface + ?Sized>(mut self, service: Arc<I>) -> Self {
         self.facets.push(Facet {
             interface: I::NAME.into(),
+            version: I::VERSION,
             object: Object::Local {
                 dispatch: I::skeleton(Arc::clone(&service)),
                 typed: Some(Box::new(service)),
@@ -70,6 +76,7 @@ impl Service {
         Self {
             facets: vec![Facet {
                 interface: interface.into(),
+                version: None,
                 object: Object::Local {
                     typed: None,
                     dispatch,
@@ -85,6 +92,7 @@ impl Service {
     ) -> Self {
         let facets = interfaces.into_iter().map(|interface| Facet {
             interface: interface.into(),
+            version: None,
             object: Object::Remote(Arc::clone(invoker)),
         });
         Self {
@@ -95,6 +103,33 @@ impl Service {
     /// The interfaces, in order.
     pub fn interfaces(&self) -> Vec<&str> {
         self.facets.iter().map(|f| &*f.interface).collect()
+    }
+
+    /// `endpoint.package.version.<package>` for those of these interfaces
+    /// whose traits say a version.
+    pub(super) fn package_versions(&self, interfaces: &[&str]) -> Properties {
+        let mut versions = Properties::new();
+        for name in interfaces {
+            let version = self.facet(name).and_then(|facet| facet.version);
+            let (Some(version), Some(package)) = (version, package(name)) else {
+                continue;
+            };
+            let property = format!("{}{package}", osgi::ENDPOINT_PACKAGE_VERSION_PREFIX);
+            match versions.get_str(&property) {
+                Some(first) if first != version => warn!(
+                    package,
+                    first,
+                    interface = name,
+                    version,
+                    "traits of one package say different versions: the first one is told"
+                ),
+                Some(_) => {}
+                None => {
+                    versions.set(property, version);
+                }
+            }
+        }
+        versions
     }
 
     fn facet(&self, interface: &str) -> Option<&Facet> {

@@ -3,8 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use futures::{Stream, StreamExt as _};
+
+use super::demand::Demanding;
 use super::reference::sort_best_first;
 use super::{ServiceEvent, ServiceEventKind, ServiceId, ServiceListener, ServiceReference};
 use crate::interface::Interface;
@@ -24,19 +29,23 @@ pub enum TrackedEvent<I: ?Sized> {
 /// Tracks the services of one Rust interface, like OSGi's `ServiceTracker`.
 ///
 /// It moves when it is asked: [`Tracker::next`] takes the next event, and
-/// [`Tracker::references`] is what the events so far add up to.
+/// [`Tracker::references`] is what the events so far add up to. It is also a
+/// [`Stream`] of the same events.
 pub struct Tracker<I: ?Sized> {
     listener: ServiceListener,
     /// Services that were gone again before their coming could be told.
     missed: BTreeSet<ServiceId>,
+    /// Ends with the tracker.
+    _demanding: Demanding,
     interface: PhantomData<fn() -> Arc<I>>,
 }
 
 impl<I: Interface + ?Sized> Tracker<I> {
-    pub(super) fn new(listener: ServiceListener) -> Self {
+    pub(super) fn new(listener: ServiceListener, demanding: Demanding) -> Self {
         Self {
             listener,
             missed: BTreeSet::new(),
+            _demanding: demanding,
             interface: PhantomData,
         }
     }
@@ -48,6 +57,16 @@ impl<I: Interface + ?Sized> Tracker<I> {
     pub async fn next(&mut self) -> Option<TrackedEvent<I>> {
         loop {
             let event = self.listener.next().await?;
+            if let Some(event) = self.tracked(event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<TrackedEvent<I>> {
+        loop {
+            let event = self.listener.try_next()?;
             if let Some(event) = self.tracked(event) {
                 return Some(event);
             }
@@ -87,6 +106,24 @@ impl<I: Interface + ?Sized> Tracker<I> {
         self.references()
             .iter()
             .find_map(ServiceReference::get::<I>)
+    }
+}
+
+impl<I: Interface + ?Sized> Stream for Tracker<I> {
+    type Item = TrackedEvent<I>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TrackedEvent<I>>> {
+        let tracker = self.get_mut();
+        loop {
+            match ready!(tracker.listener.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(event) => {
+                    if let Some(event) = tracker.tracked(event) {
+                        return Poll::Ready(Some(event));
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -1,27 +1,51 @@
 //! The topology manager's task.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod exports;
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, SelectAll, StreamExt};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::debug;
 
-use super::plan::{self, Step};
-use super::{Discovery, ExportFeed, ExportStatus, Policy, TopologyError};
-use crate::admin::{ExportRegistration, ImportRegistration, RemoteServiceAdmin};
-use crate::discovery::DiscoveryError;
+use self::exports::{Export, Wanted};
+use super::demand::Demands;
+use super::policy::Import;
+use super::rules::Rules;
+use super::{Discoveries, ExportFeed};
+use crate::admin::{
+    AdminError, ExportError, ExportRegistration, ImportRegistration, PackageVersions,
+    RemoteServiceAdmin,
+};
+use crate::discovery::{DiscoveryError, EndpointFeed};
 use crate::endpoint::EndpointDescription;
-use crate::feed::Change;
 use crate::names::EndpointId;
 use crate::properties::Properties;
-use crate::services::{Registry, ServiceEvent, ServiceEventKind, ServiceId, ServiceReference};
-
-type EndpointChange = Change<EndpointId, Arc<EndpointDescription>>;
+use crate::services::{Registry, ServiceId, ServiceReference};
 
 /// What goes on beside the task, and is awaited by it.
 enum Done {
+    /// A service was exported, or could not be.
+    Exported {
+        service: ServiceReference,
+        /// What it was to be exported with.
+        properties: Arc<Properties>,
+        /// These under those that the policy gave.
+        overlaid: Properties,
+        /// Of the providers, when that began.
+        generation: u64,
+        result: Result<Vec<ExportRegistration>, ExportError>,
+    },
+    /// An endpoint was asked whether it answers.
+    Asked {
+        service: ServiceId,
+        endpoint: EndpointId,
+        result: Result<(), AdminError>,
+    },
     /// An announcement is out, or failed.
     Announced {
         service: ServiceId,
@@ -31,56 +55,69 @@ enum Done {
     },
     /// An announcement is taken back, or could not be.
     Withdrawn(EndpointId, Result<(), DiscoveryError>),
-    /// Exports have ended.
-    Closed,
-}
-
-/// A service as it is exported.
-struct Export {
-    properties: Arc<Properties>,
-    registrations: Vec<ExportRegistration>,
-    announced: HashSet<EndpointId>,
-    /// The number of the latest announcement of each endpoint. News of an
-    /// earlier one says nothing of how things stand.
-    announcing: HashMap<EndpointId, u64>,
-    error: Option<TopologyError>,
-}
-
-impl Export {
-    /// Whether there are endpoints, and none is missing.
-    fn is_whole(&self) -> bool {
-        !self.registrations.is_empty() && self.registrations.iter().all(|r| r.error().is_none())
-    }
+    /// Exports have ended. The announcements of these endpoints were left to
+    /// others who had a share in them.
+    Closed(Vec<EndpointId>),
 }
 
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
-    discoveries: Vec<Arc<dyn Discovery>>,
+    discoveries: Discoveries,
+    rules: Rules,
+    versions: Arc<PackageVersions>,
     status: ExportFeed,
-    exports: HashMap<ServiceId, Export>,
+    /// What local listeners hear of own endpoints (rule T02).
+    own: EndpointFeed,
+    /// The services that are to be exported, as they were told of last.
+    /// These maps are in order, because things are done in it.
+    wanted: BTreeMap<ServiceId, Wanted>,
+    exports: BTreeMap<ServiceId, Export>,
+    /// Services that are being exported. What is told of them meanwhile is
+    /// looked at when that is done.
+    opening: HashSet<ServiceId>,
+    /// When to try again what failed. An entry that its export does not know
+    /// any more is void.
+    retries: BTreeSet<(Instant, ServiceId)>,
+    /// Counts the changes of the admin's providers.
+    generation: u64,
     /// Who says what of an endpoint, by the discovery's number (rule E07).
-    known: HashMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
-    imports: HashMap<EndpointId, ImportRegistration>,
+    known: BTreeMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
+    imports: BTreeMap<EndpointId, ImportRegistration>,
+    demands: Demands,
     /// How many announcements were begun.
     announcements: u64,
     beside: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Endpoints that are asked whether they answer. Nobody waits for them at
+    /// the end.
+    asking: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
 impl Manager {
     pub(super) fn new(
         admin: RemoteServiceAdmin,
-        discoveries: Vec<Arc<dyn Discovery>>,
+        discoveries: Discoveries,
+        rules: Rules,
         status: ExportFeed,
+        own: EndpointFeed,
     ) -> Self {
         Self {
             admin,
             discoveries,
+            versions: Arc::new(rules.versions()),
+            demands: Demands::new(rules.linger()),
+            rules,
             status,
-            exports: HashMap::new(),
-            known: HashMap::new(),
-            imports: HashMap::new(),
+            own,
+            wanted: BTreeMap::new(),
+            exports: BTreeMap::new(),
+            opening: HashSet::new(),
+            retries: BTreeSet::new(),
+            generation: 0,
+            known: BTreeMap::new(),
+            imports: BTreeMap::new(),
             announcements: 0,
             beside: FuturesUnordered::new(),
+            asking: FuturesUnordered::new(),
         }
     }
 
@@ -90,303 +127,130 @@ impl Manager {
     pub(super) fn run(
         mut self,
         registry: &Registry,
-        policy: Policy,
         stop: CancellationToken,
     ) -> impl Future<Output = Self> + Send + 'static {
-        let policy = Arc::new(policy);
-        let exporting = Arc::clone(&policy);
-        let mut services = registry.listen_where(move |p| exporting.exports(p));
+        let exporting = self.rules.clone();
+        let mut services = registry.listen_where(move |p| exporting.export(p).is_some());
+        let mut demands = registry.demands().listen(|_| true);
+        let mut providers = self.admin.provider_changes();
         let mut endpoints = SelectAll::new();
-        for (source, discovery) in self.discoveries.iter().enumerate() {
-            let (policy, own) = (Arc::clone(&policy), self.admin.framework().clone());
-            let scope = move |d: &Arc<EndpointDescription>| policy.imports(d, &own);
+        for (source, discovery) in self.discoveries.subscribers.iter().enumerate() {
+            let rules = self.rules.clone();
+            let scope = move |d: &Arc<EndpointDescription>| rules.import(d) != Import::Never;
             let listener = discovery.endpoints().listen(scope);
-            endpoints.push(listener.map(move |change| (source, change)));
+            let changes = listener.map(move |change| (source, Some(change)));
+            // A source that stops takes all that it said along (rule E08).
+            let stopped = futures::stream::once(std::future::ready((source, None)));
+            endpoints.push(changes.chain(stopped));
         }
         async move {
             loop {
+                let retry = self.retries.first().map(|(due, _)| *due);
+                let idle = self.demands.next_due();
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return self,
                     Some(done) = self.beside.next() => self.done(done),
-                    Some(event) = services.next() => self.service(event).await,
-                    Some((source, change)) = endpoints.next() => self.endpoint(source, change),
+                    // The admin is ours, so that this cannot end before we do.
+                    Ok(()) = providers.changed() => self.providers_changed(),
+                    Some(event) = services.next() => self.service(event),
+                    Some(done) = self.asking.next() => self.done(done),
+                    Some(change) = demands.next() => self.demand(&change),
+                    Some((source, change)) = endpoints.next() => match change {
+                        Some(change) => self.endpoint(source, change),
+                        None => self.source_stopped(source),
+                    },
+                    () = at(retry) => self.retry(),
+                    () = at(idle) => self.idle(),
                 }
             }
         }
-    }
-
-    async fn service(&mut self, event: ServiceEvent) {
-        let id = event.reference.id();
-        let wanted = match event.kind {
-            ServiceEventKind::Registered | ServiceEventKind::Modified => Some(event.properties),
-            ServiceEventKind::ModifiedEndMatch | ServiceEventKind::Unregistering => None,
-        };
-        let actual = self
-            .exports
-            .get(&id)
-            .map(|export| Arc::clone(&export.properties));
-        let mut step = plan::export(wanted.as_deref(), actual.as_deref());
-        if step == Step::Update && !self.exports.get(&id).is_some_and(Export::is_whole) {
-            // What could not be made of the old properties may be of the new.
-            step = Step::Replace;
-        }
-        match (step, wanted) {
-            (Step::Keep, _) => {}
-            (Step::Close, _) => self.unexport(id),
-            (Step::Update, Some(wanted)) => self.update(id, wanted),
-            (Step::Open, Some(wanted)) => self.export(&event.reference, wanted).await,
-            (Step::Replace, Some(wanted)) => {
-                self.unexport(id);
-                self.export(&event.reference, wanted).await;
-            }
-            (Step::Open | Step::Update | Step::Replace, None) => {
-                debug!(service.id = id, "nothing is wanted of this service");
-            }
-        }
-    }
-
-    async fn export(&mut self, reference: &ServiceReference, properties: Arc<Properties>) {
-        let id = reference.id();
-        let exported = self
-            .admin
-            .export_service(reference, &Properties::new())
-            .await;
-        let (registrations, error) = match exported {
-            Ok(registrations) if registrations.is_empty() => {
-                (registrations, Some(TopologyError::NoProvider))
-            }
-            Ok(registrations) => {
-                let failed = registrations.iter().find_map(ExportRegistration::error);
-                (registrations, failed.map(TopologyError::Endpoint))
-            }
-            Err(error) => {
-                error!(service.id = id, %error, "the service cannot be exported");
-                (Vec::new(), Some(error.into()))
-            }
-        };
-        self.exports.insert(
-            id,
-            Export {
-                properties,
-                registrations,
-                announced: HashSet::new(),
-                announcing: HashMap::new(),
-                error,
-            },
-        );
-        self.announce(id);
-    }
-
-    fn update(&mut self, id: ServiceId, properties: Arc<Properties>) {
-        let Some(export) = self.exports.get_mut(&id) else {
-            return;
-        };
-        export.properties = properties;
-        // What was wrong with the old properties is not with the new ones.
-        export.error = None;
-        for registration in &export.registrations {
-            if let Err(error) = registration.update(None) {
-                error!(service.id = id, %error, "the export keeps its old properties");
-                export.error = Some(TopologyError::Endpoint(Arc::new(error)));
-            }
-        }
-        self.announce(id);
-    }
-
-    /// Has all endpoints of a service announced as they are now.
-    fn announce(&mut self, id: ServiceId) {
-        let Some(export) = self.exports.get_mut(&id) else {
-            return;
-        };
-        self.announcements += 1;
-        let number = self.announcements;
-        for registration in &export.registrations {
-            let Some(description) = registration.description() else {
-                continue;
-            };
-            export.announced.remove(description.id());
-            export.announcing.insert(description.id().clone(), number);
-            for discovery in &self.discoveries {
-                match discovery.advertise(&description) {
-                    Ok(receipt) => {
-                        let endpoint = description.id().clone();
-                        self.beside.push(Box::pin(async move {
-                            Done::Announced {
-                                service: id,
-                                endpoint,
-                                number,
-                                result: receipt.await,
-                            }
-                        }));
-                    }
-                    Err(error) => {
-                        error!(endpoint = %description, %error, "the endpoint is not announced");
-                        export.error = Some(error.into());
-                    }
-                }
-            }
-        }
-        self.report(id);
-    }
-
-    fn unexport(&mut self, id: ServiceId) {
-        let Some(export) = self.exports.remove(&id) else {
-            return;
-        };
-        self.status.remove(&id);
-        // Withdrawn first, so that as few callers as can be meet a closed door.
-        for description in export
-            .registrations
-            .iter()
-            .filter_map(ExportRegistration::description)
-        {
-            for discovery in &self.discoveries {
-                let endpoint = description.id().clone();
-                let receipt = discovery.withdraw(&endpoint);
-                self.beside.push(Box::pin(
-                    async move { Done::Withdrawn(endpoint, receipt.await) },
-                ));
-            }
-        }
-        self.beside.push(Box::pin(async move {
-            for registration in &export.registrations {
-                registration.close().await;
-            }
-            Done::Closed
-        }));
     }
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Closed => {}
-            Done::Withdrawn(endpoint, Ok(())) => debug!(%endpoint, "announcement withdrawn"),
-            Done::Withdrawn(endpoint, Err(error)) => {
-                warn!(%endpoint, %error, "the announcement could not be withdrawn");
-            }
+            Done::Exported {
+                service,
+                properties,
+                overlaid,
+                generation,
+                result,
+            } => self.exported(&service, (properties, overlaid), generation, result),
+            Done::Asked {
+                service,
+                endpoint,
+                result,
+            } => self.asked(service, endpoint, result),
             Done::Announced {
-                service: id,
+                service,
                 endpoint,
                 number,
                 result,
-            } => {
-                let Some(export) = self.exports.get_mut(&id) else {
-                    return;
-                };
-                if export.announcing.get(&endpoint) != Some(&number) {
-                    return;
-                }
-                match result {
-                    Ok(()) => {
-                        info!(%endpoint, "announced");
-                        export.announced.insert(endpoint);
-                    }
-                    Err(error) => {
-                        error!(%endpoint, %error, "the endpoint is not announced");
-                        export.error = Some(error.into());
-                    }
-                }
-                self.report(id);
-            }
+            } => self.announced(service, endpoint, number, result),
+            Done::Withdrawn(endpoint, result) => exports::withdrawn(&endpoint, result),
+            Done::Closed(shared) => self.closed(shared),
         }
     }
 
-    fn report(&self, id: ServiceId) {
-        let Some(export) = self.exports.get(&id) else {
-            return;
-        };
-        let descriptions = export
-            .registrations
-            .iter()
-            .filter_map(ExportRegistration::description);
-        let endpoints: Vec<_> = descriptions.collect();
-        let announced = |endpoint: &&Arc<EndpointDescription>| {
-            self.discoveries.is_empty() || export.announced.contains(endpoint.id())
-        };
-        let unannounced = endpoints.len() - endpoints.iter().filter(announced).count();
-        let status = ExportStatus {
-            properties: Arc::clone(&export.properties),
-            endpoints,
-            unannounced,
-            error: export.error.clone(),
-        };
-        self.status.set(id, Arc::new(status));
-    }
-
-    fn endpoint(&mut self, source: usize, change: EndpointChange) {
-        let id = change.key().clone();
-        let said = self.known.entry(id.clone()).or_default();
-        match change {
-            Change::Added(_, description)
-            | Change::Modified {
-                value: description, ..
-            } => {
-                said.insert(source, description);
-            }
-            Change::EndMatch { .. } | Change::Removed(..) => {
-                said.remove(&source);
-            }
+    /// Rule T04: what waits for a provider is tried again, and what one took
+    /// along is taken back.
+    fn providers_changed(&mut self) {
+        self.generation += 1;
+        self.drop_ended_exports();
+        // Those that are being exported are looked at when that is done.
+        let waiting: Vec<_> = self.wanted.keys().copied().collect();
+        for id in waiting {
+            self.open(id);
         }
-        let wanted = said.values().next().cloned();
-        if wanted.is_none() {
-            self.known.remove(&id);
-        }
-        let actual = self
-            .imports
-            .get(&id)
-            .and_then(ImportRegistration::description);
-        match (plan::import(wanted.as_deref(), actual.as_deref()), wanted) {
-            (Step::Keep, _) => {}
-            (Step::Close, _) | (_, None) => self.unimport(&id),
-            (Step::Open, Some(wanted)) => self.import(id, &wanted),
-            (Step::Replace, Some(wanted)) => {
-                self.unimport(&id);
-                self.import(id, &wanted);
-            }
-            (Step::Update, Some(wanted)) => {
-                let Some(registration) = self.imports.get(&id) else {
-                    return;
-                };
-                if let Err(error) = registration.update(&wanted) {
-                    warn!(endpoint = %wanted, %error, "the import is made anew");
-                    self.unimport(&id);
-                    self.import(id, &wanted);
-                }
-            }
-        }
-    }
-
-    fn import(&mut self, id: EndpointId, description: &Arc<EndpointDescription>) {
-        if let Some(registration) = self.admin.import_service(description)
-            && registration.error().is_none()
-        {
-            self.imports.insert(id, registration);
-        }
-    }
-
-    fn unimport(&mut self, id: &EndpointId) {
-        if let Some(registration) = self.imports.remove(id) {
-            registration.close();
+        self.imports
+            .retain(|_, import| import.description().is_some());
+        let known: Vec<_> = self.known.keys().cloned().collect();
+        for id in known {
+            self.reconcile_import(id);
         }
     }
 
     pub(super) async fn close(mut self) {
-        for (_, registration) in self.imports.drain() {
+        self.asking.clear();
+        for (_, registration) in std::mem::take(&mut self.imports) {
             registration.close();
         }
-        for (_, export) in self.exports.drain() {
-            for registration in export.registrations {
+        for (_, export) in std::mem::take(&mut self.exports) {
+            for (_, registration) in export.open {
                 self.beside.push(Box::pin(async move {
                     registration.close().await;
-                    Done::Closed
+                    Done::Closed(Vec::new())
                 }));
             }
         }
         // Discovery is closed by now, so that its receipts are ready too.
         while let Some(done) = self.beside.next().await {
-            if let Done::Withdrawn(endpoint, Err(error)) = done {
-                debug!(%endpoint, %error, "withdrawn by the end of the session");
+            match done {
+                Done::Exported {
+                    result: Ok(registrations),
+                    ..
+                } => {
+                    for registration in registrations {
+                        registration.close().await;
+                    }
+                }
+                Done::Withdrawn(endpoint, Err(error)) => {
+                    debug!(%endpoint, %error, "withdrawn by the end of the session");
+                }
+                Done::Exported { .. }
+                | Done::Asked { .. }
+                | Done::Announced { .. }
+                | Done::Withdrawn(..)
+                | Done::Closed(_) => {}
             }
         }
+    }
+}
+
+/// Waits for a moment, or for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -6,28 +6,69 @@
 //! [admin](crate::admin) and announced by [discovery](crate::discovery). It
 //! waits for neither etcd nor a closing endpoint: those go on beside it.
 
+mod demand;
+mod gate;
 mod manager;
 mod plan;
 mod policy;
+mod rules;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use policy::Policy;
+pub use gate::Unready;
+pub use policy::{DEFAULT_LINGER, Import, Policy, PolicyContext, TopologyPolicy};
 
 use crate::admin::{AdminError, ExportError, RemoteServiceAdmin};
 use crate::discovery::{Advertiser, DiscoveryError, Subscriber};
+use crate::discovery::{EndpointFeed, endpoint_feed};
 use crate::endpoint::EndpointDescription;
 use crate::feed::Feed;
+use crate::names::EndpointId;
 use crate::properties::Properties;
 use crate::services::{Registry, ServiceId};
 
-/// A discovery that both announces and hears.
-pub trait Discovery: Advertiser + Subscriber {}
+/// By which discoveries a topology manager announces and hears.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct Discoveries {
+    /// All of them announce every endpoint.
+    pub advertisers: Vec<Arc<dyn Advertiser>>,
+    /// An endpoint that several of them tell of is one: what the first of
+    /// them says counts, and it is there until none tells of it any more
+    /// (rule E07).
+    pub subscribers: Vec<Arc<dyn Subscriber>>,
+}
 
-impl<T: Advertiser + Subscriber> Discovery for T {}
+impl Discoveries {
+    /// Adds one that both announces and hears.
+    #[must_use]
+    pub fn with<D: Advertiser + Subscriber + 'static>(mut self, discovery: &Arc<D>) -> Self {
+        self.advertisers
+            .push(Arc::clone(discovery) as Arc<dyn Advertiser>);
+        self.with_subscriber(discovery)
+    }
+
+    /// Adds one that hears only.
+    #[must_use]
+    pub fn with_subscriber<S: Subscriber + 'static>(mut self, subscriber: &Arc<S>) -> Self {
+        self.subscribers
+            .push(Arc::clone(subscriber) as Arc<dyn Subscriber>);
+        self
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.advertisers.is_empty() && self.subscribers.is_empty()
+    }
+}
 
 /// Why a service that is to be exported is not, or not announced.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,7 +99,11 @@ pub struct ExportStatus {
     pub endpoints: Vec<Arc<EndpointDescription>>,
     /// How many of them are not announced yet.
     pub unannounced: usize,
-    /// What failed, if something did.
+    /// Those that are not announced because they do not answer yet. They are
+    /// asked again by and by.
+    pub unready: BTreeMap<EndpointId, Unready>,
+    /// What failed, if something did. What may pass, such as a port that is
+    /// taken, is tried again by itself, and so is what waits for a provider.
     pub error: Option<TopologyError>,
 }
 
@@ -69,6 +114,7 @@ pub type ExportFeed = Feed<ServiceId, Arc<ExportStatus>>;
 /// A running topology manager.
 pub struct TopologyManager {
     exports: ExportFeed,
+    announced: EndpointFeed,
     stop: CancellationToken,
     task: AbortOnDropHandle<manager::Manager>,
 }
@@ -83,15 +129,34 @@ impl TopologyManager {
     pub fn start(
         admin: RemoteServiceAdmin,
         registry: &Registry,
-        discoveries: Vec<Arc<dyn Discovery>>,
-        policy: Policy,
+        discoveries: Discoveries,
+        policy: impl TopologyPolicy,
+    ) -> Self {
+        Self::start_with(admin, registry, discoveries, Arc::new(policy))
+    }
+
+    /// [`TopologyManager::start`] with a policy that others have too.
+    pub fn start_with(
+        admin: RemoteServiceAdmin,
+        registry: &Registry,
+        discoveries: Discoveries,
+        policy: Arc<dyn TopologyPolicy>,
     ) -> Self {
         let exports = ExportFeed::new();
         let stop = CancellationToken::new();
-        let manager = manager::Manager::new(admin, discoveries, exports.clone());
-        let task = tokio::spawn(manager.run(registry, policy, stop.clone()));
+        let announced = endpoint_feed();
+        let rules = rules::Rules::new(policy, admin.clone());
+        let manager = manager::Manager::new(
+            admin,
+            discoveries,
+            rules,
+            exports.clone(),
+            announced.clone(),
+        );
+        let task = tokio::spawn(manager.run(registry, stop.clone()));
         Self {
             exports,
+            announced,
             stop,
             task: AbortOnDropHandle::new(task),
         }
@@ -100,6 +165,12 @@ impl TopologyManager {
     /// How exports stand.
     pub fn exports(&self) -> &ExportFeed {
         &self.exports
+    }
+
+    /// The own endpoints that are announced, or were given to discovery to
+    /// be: what local listeners whose scope has them hear of (rule T02).
+    pub fn announced(&self) -> &EndpointFeed {
+        &self.announced
     }
 
     /// Ends the decisions, but no export or import yet.
@@ -111,6 +182,7 @@ impl TopologyManager {
         self.stop.cancel();
         let manager = self.task.await?;
         self.exports.close();
+        self.announced.close();
         Ok(StoppedTopology(manager))
     }
 }

@@ -123,7 +123,7 @@ pub(crate) enum What {
         key: Key,
         value: Option<u64>,
     },
-    /// Closed or killed.
+    /// Closed or killed: a session, or a listener.
     Gone {
         client: Client,
     },

@@ -91,6 +91,12 @@ impl Listeners {
                     });
                 }
             }
+            // Who listens no more is told no more.
+            What::Gone { client } => {
+                if let Some(listener) = self.listeners.iter_mut().find(|l| l.client == *client) {
+                    listener.scope = None;
+                }
+            }
             What::HistoryLost { listener } => self.listener(*listener, place).histories_lost += 1,
             What::View { listener, entries } => {
                 let listener = self.listener(*listener, place);

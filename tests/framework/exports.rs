@@ -97,7 +97,7 @@ fn impossible() -> [(&'static str, Value, &'static str); 4] {
             "service.exported.intents",
             "osgi.confidential".into(),
             "no distribution provider has the intents osgi.confidential; there is osgi.basic, \
-             osgi.async",
+             osgi.async, osgi.private",
         ),
         (
             "osgi.basic.timeout",
@@ -117,7 +117,11 @@ async fn what_cannot_be_exported_is_not_even_registered(etcd: Server) {
         let error = refused.unwrap_err().to_string();
         assert_eq!(error, format!("the service is not registered: {expected}"));
     }
-    assert_eq!(healthy.host.registry().references(None, None).len(), 1);
+    let registered = healthy
+        .host
+        .registry()
+        .references(Some("org.example.Bench"), None);
+    assert_eq!(registered.len(), 1);
     healthy.check(&etcd).await;
 }
 
@@ -159,7 +163,30 @@ async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_i
     assert!(error.contains("in use"), "{error}");
     assert_eq!(endpoint_keys(&etcd).await, [""; 0]);
     drop(taken);
-    export.set_properties(props! { "again" => true }).unwrap();
+    // Rule T06: nobody has to ask for it.
     announced_after_all(&export).await;
     assert_eq!(endpoint_keys(&etcd).await.len(), 1);
+}
+
+/// Rule V07.
+#[tokio::test]
+async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi() {
+    let log = Log::of_all_tests();
+    let etcd = etcd().await;
+    let framework = start(&etcd).await;
+    let export = export(&framework, props! {});
+    let endpoints = soon(export.announced()).await.unwrap();
+    framework.shutdown().await.unwrap();
+    let lines = log.lines(&format!("endpoint.id={}", endpoints[0].id()));
+    for kind in ["EXPORT_REGISTRATION", "EXPORT_UNREGISTRATION"] {
+        let told: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains(&format!("kind=\"{kind}\"")))
+            .collect();
+        assert_eq!(told.len(), 1, "{lines:#?}");
+        assert!(
+            told[0].contains("objectClass=[\"org.example.Bench\"]"),
+            "{told:?}"
+        );
+    }
 }

@@ -7,6 +7,8 @@
 )]
 
 mod calls;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod exports;
 mod life;
 mod pair;

@@ -37,9 +37,14 @@ async fn two_frameworks_find_each_other(etcd: Server) {
     // A framework never imports its own, and a proxy is never exported again:
     // there is one endpoint, and one proxy.
     assert!(host.admin().imported().is_empty());
-    assert_eq!(host.registry().references(None, None).len(), 1);
+    let benches = |of: &Framework| {
+        of.registry()
+            .references(Some("org.example.Bench"), None)
+            .len()
+    };
+    assert_eq!(benches(&host), 1);
     assert!(guest.admin().exported().is_empty());
-    assert_eq!(guest.registry().references(None, None).len(), 1);
+    assert_eq!(benches(&guest), 1);
     let mut expected = vec![
         format!("{}/{}", top(), host.etcd().unwrap().session_id()),
         format!("{}/{}", top(), guest.etcd().unwrap().session_id()),
@@ -129,6 +134,7 @@ async fn changed_properties_become_one_update_and_the_proxy_stays(etcd: Server) 
     assert_eq!(
         kinds,
         [
+            AdminEventKind::ImportRegistration,
             AdminEventKind::ImportUpdate,
             AdminEventKind::ImportUnregistration
         ]

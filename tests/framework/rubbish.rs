@@ -112,6 +112,8 @@ async fn rubbish_below_the_top_key_is_reported_for_its_key_and_harms_no_other(et
 async fn an_endpoint_whose_url_is_broken_is_told_and_not_imported(etcd: Server) {
     let healthy = Healthy::start(&etcd).await;
     let mut events = healthy.guest.admin().events();
+    let there = soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(there.kind, AdminEventKind::ImportRegistration);
     for (id, url) in [
         ("e-1", "localhost:8080"),
         ("e-2", "ftp://localhost/xml-rpc"),

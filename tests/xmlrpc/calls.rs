@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osgi_remote::distribution::xmlrpc::{ClientConfig, ServerConfig};
-use osgi_remote::interface::{Call, CallError, Data, Invoker};
+use osgi_remote::interface::{Call, CallError, CallOptions, Data, Invoker};
 
 use crate::{Pair, all_types, pair, pair_with, soon, url};
 
@@ -183,6 +183,27 @@ async fn a_call_that_the_client_gives_up_is_dropped_on_the_server() {
     let call = waiting(&pair).await;
     call.abort();
     pair.service.dropped.next().await;
+}
+
+#[tokio::test]
+async fn a_methods_own_timeout_shortens_that_of_the_endpoint_and_never_lengthens_it() {
+    // OSGi rules N06, N07.
+    let pair = pair().await;
+    let millis = Duration::from_millis;
+    for (endpoint, method, expected) in [
+        (None, 100, 100),
+        (Some(200), 100, 100),
+        (Some(100), 60_000, 100),
+    ] {
+        pair.invoker.set_timeout(endpoint.map(millis));
+        let options = CallOptions::default().with_timeout(millis(method));
+        let call = Call::new("wait", vec![]).with_options(options);
+        let error = soon(pair.invoker.invoke(call)).await;
+        assert!(
+            matches!(&error, Err(CallError::Timeout { timeout, .. }) if *timeout == millis(expected)),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]

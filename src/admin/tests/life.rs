@@ -1,10 +1,9 @@
-//! The life of registrations (122.5.5, 122.5.6), and events (122.7).
+//! The life of registrations (122.5.5, 122.5.6).
 
 use futures::FutureExt as _;
 
 use super::AdminEventKind::{
-    ExportError, ExportRegistration, ExportUnregistration, ExportUpdate, ImportError,
-    ImportRegistration, ImportUnregistration, ImportUpdate,
+    ExportError, ExportRegistration, ExportUnregistration, ImportRegistration, ImportUnregistration,
 };
 use super::*;
 
@@ -43,6 +42,8 @@ async fn closing_twice_at_once_or_what_is_invalid_does_nothing() {
     import.close();
     import.close();
     invalid.close().await;
+    // Closing what is invalid does not make it valid, nor forget why.
+    assert!(invalid.error().is_some());
     drop((export, import, invalid));
     assert_eq!(bench.events(), [ExportUnregistration, ImportUnregistration]);
     let closed: Vec<_> = bench.fake.log();
@@ -111,84 +112,156 @@ async fn dropping_a_registration_cuts_off_too() {
     );
 }
 
-/// Rule V03.
-#[test]
-fn kinds_have_the_numbers_of_osgi() {
-    let codes = [
-        (ImportRegistration, 1),
-        (ExportRegistration, 2),
-        (ExportUnregistration, 3),
-        (ImportUnregistration, 4),
-        (ImportError, 5),
-        (ExportError, 6),
-        (AdminEventKind::ExportWarning, 7),
-        (AdminEventKind::ImportWarning, 8),
-        (ImportUpdate, 9),
-        (ExportUpdate, 10),
-    ];
-    for (kind, code) in codes {
-        assert_eq!(kind.code(), code, "{kind:?}");
-    }
-}
-
-/// Rule V04.
+/// Rules L03 and L04.
 #[tokio::test]
-async fn there_is_an_event_for_each_registration_made_updated_and_closed() {
-    let bench = bench();
-    let (service, first) = bench.exported(marked()).await;
-    let second = bench.export(&service).await.pop().unwrap();
-    let description = first.description().unwrap();
-    let imports: Vec<_> = (0..2)
-        .map(|_| bench.admin.import_service(&description).unwrap())
-        .collect();
-    service.set_properties(marked().with("n", 1_i32)).unwrap();
-    let after = first.update(None).unwrap();
-    imports[1].update(&after).unwrap();
-    first.close().await;
-    imports[0].close();
-    imports[1].close();
-    second.close().await;
-    let told = bench.told();
-    let kinds: Vec<_> = told.iter().map(|event| event.kind).collect();
-    assert_eq!(
-        kinds,
-        [
-            ExportRegistration,
-            ExportRegistration,
-            ImportRegistration,
-            ImportRegistration,
-            ExportUpdate,
-            ImportUpdate,
-            ExportUnregistration,
-            ImportUnregistration,
-            ImportUnregistration,
-            ExportUnregistration
-        ]
-    );
-    // Rule V05: the event tells of which endpoint, when the registration is
-    // silent already.
-    assert!(told.iter().all(|event| event.endpoint.is_some()));
-    assert!(first.description().is_none());
-}
+async fn an_invalid_registration_has_no_reference_and_a_closed_one_has_none_any_more() {
+    let bench = bench_of(Fake::new(Some("c.one")));
+    let service = bench.register(marked());
+    let invalid = bench.export(&service).await.pop().unwrap();
+    let error = invalid.reference().unwrap_err();
+    assert!(matches!(error, AdminError::Invalid(_)), "{error}");
+    let broken = endpoint("f", props! { "ecf.endpoint.id" => "broken" });
+    let invalid = bench.admin.import_service(&broken).unwrap();
+    assert!(matches!(invalid.reference(), Err(AdminError::Invalid(_))));
 
-/// A listener that sleeps is told what it lost, and harms nobody.
-#[tokio::test]
-async fn a_listener_that_lags_is_told_how_much_it_lost() {
-    let bench = bench();
+    let (service, export) = bench
+        .exported(marked().with("service.exported.configs", "c.two"))
+        .await;
     let import = bench
         .admin
         .import_service(&endpoint("e", props! {}))
         .unwrap();
-    let mut events = bench.admin.events();
-    let extra = 10;
-    for n in 0..event::CAPACITY + extra {
-        let n = i64::try_from(n).unwrap();
-        import.update(&endpoint("e", props! { "n" => n })).unwrap();
+    let exported = export.reference().unwrap().unwrap();
+    let imported = import.reference().unwrap().unwrap();
+    assert_eq!(exported.service().as_ref(), Some(service.reference()));
+    assert_eq!(exported.description(), export.description());
+    assert_eq!(imported.proxy(), import.proxy());
+    assert!(imported.proxy().is_some() && imported.description().is_some());
+    export.close().await;
+    import.close();
+    assert!(export.reference().unwrap().is_none() && import.reference().unwrap().is_none());
+    assert!(exported.service().is_none() && exported.description().is_none());
+    assert!(imported.proxy().is_none() && imported.description().is_none());
+    assert!(export.service().is_none() && export.config_type().is_none());
+}
+
+/// Rules L01 and L05: registrations end with who made them, and may be closed
+/// by anybody at any time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn registrations_are_closed_from_many_threads_and_in_any_order() {
+    let bench = bench();
+    let (service, export) = bench.exported(marked()).await;
+    let description = export.description().unwrap();
+    let mut ends = Vec::new();
+    for n in 0..40 {
+        if n % 2 == 0 {
+            let export = bench.export(&service).await.pop().unwrap();
+            ends.push(tokio::spawn(async move {
+                tokio::join!(export.close(), export.close());
+            }));
+        } else {
+            let import = bench.admin.import_service(&description).unwrap();
+            ends.push(tokio::task::spawn_blocking(move || {
+                import.close();
+                import.close();
+            }));
+        }
     }
-    let lost = events.next().await.unwrap().unwrap_err();
-    assert_eq!(lost.0, u64::try_from(extra).unwrap());
-    assert!(lost.to_string().contains("ask the admin for its snapshots"));
-    assert_eq!(events.next().await.unwrap().unwrap().kind, ImportUpdate);
+    for end in ends {
+        end.await.unwrap();
+    }
+    // The one that is left kept the endpoint alive all the time.
+    assert_eq!(export.description(), Some(description));
+    export.close().await;
+    assert!(bench.is_clean() && bench.proxies().is_empty());
+    let told = bench.events();
+    for (opened, closed, count) in [
+        (ExportRegistration, ExportUnregistration, 21),
+        (ImportRegistration, ImportUnregistration, 20),
+    ] {
+        for kind in [opened, closed] {
+            assert_eq!(
+                told.iter().filter(|k| **k == kind).count(),
+                count,
+                "{kind:?}"
+            );
+        }
+    }
+    let closed = bench
+        .fake
+        .log()
+        .iter()
+        .filter(|e| e.starts_with("close "))
+        .count();
+    assert_eq!(closed, 1);
+}
+
+/// Rule C04: who called an export calls nothing once its service is gone.
+#[tokio::test]
+async fn an_export_ends_with_its_service() {
+    let bench = bench();
+    let (service, export) = bench.exported(marked()).await;
+    let reference = export.reference().unwrap().unwrap();
+    let import = bench
+        .admin
+        .import_service(&export.description().unwrap())
+        .unwrap();
+    bench.events();
+    service.unregister();
+    assert!(export.description().is_none() && reference.description().is_none());
+    assert!(bench.admin.exports().is_empty());
+    assert_eq!(bench.events(), [ExportUnregistration]);
+    let error = import.proxy().unwrap().get::<dyn A>().unwrap().a().await;
+    assert!(matches!(error, Err(CallError::EndpointRemoved { .. })));
+    drop((export, import));
+    // The provider's end of it is waited for.
+    bench.admin.close().await;
+    assert!(
+        bench
+            .fake
+            .log()
+            .contains(&"close c.one org.example.A org.example.B".to_owned())
+    );
+}
+
+/// Rule C04, for a service that goes while its export is on the way.
+#[tokio::test]
+async fn a_service_that_goes_while_it_is_exported_leaves_an_invalid_registration() {
+    let mut fake = Fake::new(None);
+    fake.opening = Arc::new(Semaphore::new(0));
+    let bench = bench_of(fake);
+    let service = bench.register(marked());
+    let (reference, overlay) = (service.reference().clone(), props! {});
+    let mut export = Box::pin(bench.admin.export_service(&reference, &overlay));
+    assert!(export.as_mut().now_or_never().is_none());
+    service.unregister();
+    bench.fake.opening.add_permits(1);
+    let exports = export.await.unwrap();
+    let error = exports[0].error().unwrap().to_string();
+    assert_eq!(
+        error,
+        format!("service {} is not registered any more", reference.id())
+    );
+    assert_eq!(bench.events(), [ExportError]);
+    assert!(bench.is_clean());
+}
+
+/// Rule L07.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_finishes_is_given_up() {
+    let mut fake = Fake::new(None);
+    fake.opening = Arc::new(Semaphore::new(0));
+    let bench = bench_of(fake);
+    let service = bench.register(marked());
+    let begun = tokio::time::Instant::now();
+    let invalid = bench.export(&service).await.pop().unwrap();
+    assert_eq!(begun.elapsed(), export::SET_UP);
+    let error = invalid.error().unwrap().to_string();
+    assert_eq!(
+        error,
+        "the provider of c.one did not make the endpoint within 30 s"
+    );
+    assert!(bench.is_clean());
 }
 
 /// Closing the admin ends its providers, and exports and imports need one.

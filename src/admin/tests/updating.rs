@@ -146,17 +146,85 @@ async fn a_closed_or_invalid_registration_cannot_be_updated() {
     assert!(matches!(update, Err(AdminError::Invalid(_))));
 }
 
-/// An update that comes after the service went is no panic and no news.
+/// Rule U04: an update that comes after the service went, with which the
+/// export ended (rule C04), is no panic and no news.
 #[tokio::test]
 async fn an_export_whose_service_is_gone_cannot_be_updated() {
     let bench = bench();
     let (service, export) = bench.exported(marked()).await;
-    let id = service.reference().id();
     service.unregister();
-    assert_eq!(
-        export.update(None).unwrap_err().to_string(),
-        format!("service {id} is not registered any more")
-    );
+    bench.events();
+    assert!(matches!(export.update(None), Err(AdminError::Closed)));
+    assert!(bench.events().is_empty());
+}
+
+/// Rule U03: the reason stays readable until an update works.
+#[tokio::test]
+async fn why_the_latest_update_failed_can_be_asked_later() {
+    let bench = bench();
+    let (service, export) = bench.exported(marked()).await;
+    assert!(export.update_error().is_none());
+    service
+        .set_properties(marked().with("osgi.basic.timeout", "soon"))
+        .unwrap();
+    export.update(None).unwrap_err();
+    let error = export.update_error().unwrap().to_string();
+    assert!(error.contains("osgi.basic.timeout is 'soon'"), "{error}");
+    // It is not the registration that is invalid.
+    assert!(export.error().is_none());
+    service.set_properties(marked()).unwrap();
+    export.update(None).unwrap();
+    assert!(export.update_error().is_none());
+
+    let import = bench
+        .admin
+        .import_service(&endpoint("e", props! {}))
+        .unwrap();
+    import.update(&endpoint("f", props! {})).unwrap_err();
+    let error = import.update_error().unwrap().to_string();
+    assert!(error.contains("endpoint f and not of e"), "{error}");
+    import.update(&endpoint("e", props! {})).unwrap();
+    assert!(import.update_error().is_none());
+}
+
+/// Rule U06: what a proxy cannot change in place is refused and not
+/// overlooked.
+#[tokio::test]
+async fn an_import_refuses_what_its_proxy_cannot_follow() {
+    let bench = bench();
+    let import = bench
+        .admin
+        .import_service(&endpoint("e", props! {}))
+        .unwrap();
+    bench.events();
+    for (change, error) in [
+        (
+            props! { "objectClass" => ["org.example.B"] },
+            "has the interfaces org.example.A and cannot change to org.example.B",
+        ),
+        (
+            props! { "service.imported.configs" => ["c.two"] },
+            "has the config type c.one and cannot change to c.two",
+        ),
+        (
+            props! { "service.intents" => ["osgi.basic", "i.unknown"] },
+            "endpoint e has the intents i.unknown, which its provider does not know",
+        ),
+    ] {
+        let refused = import
+            .update(&endpoint("e", change))
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(error), "{refused}");
+        assert_eq!(import.proxy().unwrap().interfaces(), ["org.example.A"]);
+    }
+    assert!(bench.events().is_empty());
+    import
+        .update(&endpoint(
+            "e",
+            props! { "service.intents" => ["osgi.basic"] },
+        ))
+        .unwrap();
 }
 
 /// Rule U05.

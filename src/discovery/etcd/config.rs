@@ -77,6 +77,7 @@ pub enum ConfigError {
 /// | `etcd.disconnect_timeout` | - | 5 (seconds) |
 /// | `etcd.hostip` | - | `127.0.0.1` |
 /// | `etcd.guard` | - | `true` (see [`Guard`]) |
+/// | `etcd.stale_limit` | - | none (seconds, or as in `5m`; see [`EtcdConfig::stale_limit`]) |
 /// | `etcd.last_known` | - | none (a path, see [`EtcdConfig::last_known`]) |
 /// | - | `.disabled` | `false` |
 /// | `etcd.grpc_credentials`: the path of the CA's PEM | `.protocol`, `.usePlaintext` | `http` |
@@ -123,6 +124,11 @@ pub struct EtcdConfig {
     /// When endpoints of sessions that vanished are kept for a while; `None`
     /// for never. Default: [`Guard::for_ttl`].
     pub guard: Option<Guard>,
+    /// How long endpoints are shown that etcd cannot confirm. Once nothing was
+    /// heard of it for this long, listeners are told that all are gone, until
+    /// etcd was read again. Default: none, for ever: a consumer that may call
+    /// what it knew is mostly better off than one that may call nothing.
+    pub stale_limit: Option<Duration>,
     /// A file in which the endpoints of others are kept, so that a later run
     /// can begin with them while etcd is down. Default: none.
     pub last_known: Option<PathBuf>,
@@ -145,6 +151,7 @@ impl EtcdConfig {
             disconnect_timeout: Duration::from_secs(5),
             host_ip: "127.0.0.1".to_owned(),
             guard: Some(Guard::for_ttl(Duration::from_secs(30))),
+            stale_limit: None,
             last_known: None,
         })
     }
@@ -216,6 +223,7 @@ impl EtcdConfig {
         if reader.flag(&settings::GUARD)? == Some(false) {
             config.guard = None;
         }
+        config.stale_limit = reader.duration(&settings::STALE_LIMIT)?;
         if let Some((_, path)) = reader.get(&settings::LAST_KNOWN)? {
             config.last_known = Some(path.to_string().into());
         }

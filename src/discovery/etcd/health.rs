@@ -45,6 +45,9 @@ pub struct Health {
     pub pending: usize,
     /// Endpoints that are kept though their keys are not in etcd.
     pub suspects: Arc<BTreeMap<EndpointId, Suspect>>,
+    /// Whether no endpoint is shown to listeners, because the view is stale
+    /// for longer than [`EtcdConfig::stale_limit`](super::EtcdConfig).
+    pub withheld: bool,
     /// Keys in range that are no endpoints, with the reason.
     pub rejected: Arc<Rejected>,
     /// The last error of the session, also when all is well again.
@@ -105,6 +108,7 @@ impl Health {
             announced: session.wanted,
             pending: session.pending,
             suspects: Arc::clone(&view.suspects),
+            withheld: view.withheld,
             rejected: Arc::clone(&view.rejected),
             session_error: session.last_error.clone(),
             watch_error: watch.last_error.clone(),
@@ -146,6 +150,9 @@ impl fmt::Display for Health {
                     age.as_secs_f64()
                 )?;
             }
+        }
+        if self.withheld {
+            f.write_str(", WITHHELD")?;
         }
         if !self.suspects.is_empty() {
             write!(f, ", {} of them suspect", self.suspects.len())?;
@@ -197,7 +204,10 @@ impl HealthUpdates {
     /// Waits for a change and gives health after it; `None` when discovery
     /// has ended. Cancellation safe.
     pub async fn changed(&mut self) -> Option<Health> {
+        // In this order, so that a simulation repeats exactly. It starves
+        // nobody: whichever it is, the health of all three is told.
         let ended = tokio::select! {
+            biased;
             changed = self.session.changed() => changed.is_err(),
             changed = self.watch.changed() => changed.is_err(),
             changed = self.view.changed() => changed.is_err(),

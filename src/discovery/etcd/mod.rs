@@ -13,9 +13,11 @@ mod guard;
 mod health;
 pub mod keys;
 mod memory;
+mod preference;
+mod staleness;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +35,9 @@ pub use view::{Rejected, Suspect, ViewStatus};
 use memory::Memory;
 use view::View;
 
-use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};
+use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber, endpoint_feed};
 use crate::endpoint::EndpointDescription;
-use crate::endpoint::service_info::{self, EncodeError, ServiceInfo};
+use crate::endpoint::service_info::{self, EncodeError};
 use crate::keyspace::{self, Session, SessionConfig, WatchConfig, Watcher};
 use crate::names::{EndpointId, SessionId};
 
@@ -50,7 +52,7 @@ pub struct EtcdDiscovery {
     /// What goes on beside the session and the watcher.
     tasks: Mutex<JoinSet<()>>,
     /// Own endpoints that are announced.
-    advertised: Mutex<HashSet<EndpointId>>,
+    advertised: Mutex<BTreeSet<EndpointId>>,
 }
 
 impl EtcdDiscovery {
@@ -64,7 +66,7 @@ impl EtcdDiscovery {
     /// If a setting cannot be used.
     pub fn start(config: EtcdConfig) -> Result<Self, keyspace::Error> {
         let (top, own) = (config.top_key.clone(), config.session_id.clone());
-        let feed = EndpointFeed::new();
+        let feed = endpoint_feed();
         let view = View::new(top.clone(), own.clone(), feed.clone(), config.guard.clone());
         let memory = config
             .last_known
@@ -91,6 +93,10 @@ impl EtcdDiscovery {
         let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
         let watcher = Arc::new(watcher);
         tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
+        if let Some(limit) = config.stale_limit {
+            let (status, watcher) = (watcher.status(), Arc::clone(&watcher));
+            tasks.spawn(staleness::keep_limit(limit, status, watcher, view.clone()));
+        }
         Ok(Self {
             config,
             session,
@@ -232,7 +238,7 @@ impl EtcdDiscovery {
 impl Advertiser for EtcdDiscovery {
     fn advertise(&self, endpoint: &EndpointDescription) -> Result<Receipt, DiscoveryError> {
         let config = &self.config;
-        let info = ServiceInfo::new(endpoint.clone());
+        let info = preference::to_wire(endpoint)?;
         let value = service_info::encode(&info, &config.host_ip)?;
         let key = keys::endpoint(&config.top_key, &config.session_id, endpoint.id())
             .map_err(EncodeError::from)?;

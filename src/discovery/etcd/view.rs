@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -11,6 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::guard::{Guard, Vanished};
 use super::keys::{self, Key};
+use super::preference;
+use crate::ambient;
 use crate::discovery::EndpointFeed;
 use crate::endpoint::{EndpointDescription, service_info};
 use crate::keyspace::{Change, Sink};
@@ -45,6 +47,8 @@ pub struct ViewStatus {
     pub rejected: Arc<Rejected>,
     /// Endpoints that are kept though their keys are not in etcd.
     pub suspects: Arc<BTreeMap<EndpointId, Suspect>>,
+    /// Whether no endpoint is shown, because the view was stale for too long.
+    pub withheld: bool,
 }
 
 /// The view, shared by the watcher that feeds it and the clock that ends its
@@ -76,6 +80,8 @@ struct State {
     carriers: HashMap<EndpointId, Vec<Carrier>>,
     /// Whether the whole range was delivered once.
     synced: bool,
+    /// Whether listeners are told that there is nothing.
+    withheld: bool,
 }
 
 /// What is known of another session.
@@ -128,6 +134,7 @@ impl View {
             sessions_with_key: 0,
             carriers: HashMap::new(),
             synced: false,
+            withheld: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -162,6 +169,19 @@ impl View {
         known.collect()
     }
 
+    /// Takes all endpoints from the listeners, or gives them those that there
+    /// are by now. What is known is kept.
+    pub(super) fn withhold(&self, withheld: bool) {
+        let mut state = self.state.lock();
+        state.withheld = withheld;
+        let mut ids: Vec<EndpointId> = state.carriers.keys().cloned().collect();
+        ids.sort();
+        for id in ids {
+            state.publish(&id);
+        }
+        self.report(&state);
+    }
+
     /// Whether the whole range was delivered once.
     pub(super) fn is_synced(&self) -> bool {
         self.state.lock().synced
@@ -178,7 +198,10 @@ impl View {
                     None => std::future::pending().await,
                 }
             };
+            // In this order, so that a simulation repeats exactly. What is over
+            // is taken out at once, so that the deadline does not come again.
             tokio::select! {
+                biased;
                 () = deadline => {
                     let mut state = self.state.lock();
                     state.expire(Instant::now());
@@ -337,7 +360,8 @@ impl State {
                 info.description.id()
             ));
         }
-        Ok(Some((session, info.description)))
+        let description = preference::from_wire(info).map_err(|error| error.to_string())?;
+        Ok(Some((session, description)))
     }
 
     fn delete(&mut self, key: &[u8]) {
@@ -447,8 +471,11 @@ impl State {
                 None => suspects.remove(id),
             };
         }
-        let Some(newest) = newest else {
-            self.carriers.remove(id);
+        let shown = newest.filter(|_| !self.withheld);
+        let Some(newest) = shown else {
+            if newest.is_none() {
+                self.carriers.remove(id);
+            }
             if let Some(gone) = self.feed.remove(id) {
                 meters::event("removed");
                 info!(endpoint = %gone, "endpoint removed");
@@ -530,6 +557,7 @@ impl State {
             sessions: self.sessions_with_key,
             rejected: Arc::clone(&self.rejected),
             suspects: Arc::clone(&self.suspects),
+            withheld: self.withheld,
         }
     }
 }
@@ -552,8 +580,7 @@ impl Carrier {
 /// from the future.
 fn age(description: &EndpointDescription) -> Option<Duration> {
     let made = u64::try_from(description.timestamp()).ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    now.checked_sub(Duration::from_millis(made))
+    ambient::since_1970().checked_sub(Duration::from_millis(made))
 }
 
 #[cfg(test)]

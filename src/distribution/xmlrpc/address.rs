@@ -153,6 +153,38 @@ pub fn advertised(
     })
 }
 
+/// Whether only a network of one's own reaches the address (rule N11): those
+/// of RFC 1918 and RFC 4193, link-local ones, and loopback.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+    }
+}
+
+/// The address for endpoints that are to be private (`osgi.private`), on a
+/// machine whose other endpoints are served at `bound`; none if there is no
+/// such address, or the system does not tell.
+///
+/// That is `bound` itself if it is one private address, and otherwise the
+/// best private address that `list` gives. A server bound to all addresses is
+/// reached by the public ones too, whatever its URL says.
+pub fn private(
+    bound: IpAddr,
+    list: impl FnOnce() -> io::Result<Vec<LocalAddress>>,
+) -> Option<IpAddr> {
+    let bound = bound.to_canonical();
+    if !bound.is_unspecified() {
+        return is_private(bound).then_some(bound);
+    }
+    let addresses = list().ok()?.into_iter();
+    addresses
+        .filter(|address| is_private(address.ip))
+        .filter_map(|address| Some((rank(&address, bound.is_ipv6())?, address.ip)))
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, ip)| ip)
+}
+
 /// Lower is better; none for what no peer can use.
 fn rank(address: &LocalAddress, ipv6: bool) -> Option<u8> {
     /// How Docker, Podman, libvirt, Kubernetes and bridges name theirs.

@@ -10,7 +10,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,15 +19,16 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::codec::{self, Response as Answer, excerpt};
-use super::{DOT, faults};
-use crate::interface::{Call, CallError, Cause, Data, Invoker};
+use super::{DOT, faults, headers};
+use crate::interface::{Call, CallError, CallOptions, Cause, Data, Invoker};
+use crate::network::{Connector, Network, default_network};
 
 const AGENT: &str = concat!("osgi-remote/", env!("CARGO_PKG_VERSION"));
 
@@ -97,7 +98,7 @@ pub enum ClientError {
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: legacy::Client<Connector, Full<Bytes>>,
     config: ClientConfig,
     calls: Semaphore,
     tasks: TaskTracker,
@@ -132,11 +133,14 @@ where
 }
 
 impl Client {
-    /// A client without connections yet.
+    /// A client without connections yet, which will make them over TCP.
     pub fn new(config: ClientConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
+        Self::over(default_network(), config)
+    }
+
+    /// A client without connections yet, which will make them over `network`.
+    pub fn over(network: Arc<dyn Network>, config: ClientConfig) -> Self {
+        let connector = Connector::new(network, config.connect_timeout);
         let tracked = Tracked {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -231,7 +235,7 @@ pub struct XmlRpcInvoker {
     address: String,
     service_id: u64,
     endpoint: String,
-    /// In milliseconds.
+    /// In milliseconds; 0 if none is given.
     timeout: AtomicU64,
     removed: CancellationToken,
 }
@@ -240,14 +244,22 @@ impl XmlRpcInvoker {
     /// Sets how long each later call may take as a whole
     /// (`osgi.basic.timeout`), at least 1 ms; `None` is the client's default.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
-        let timeout = timeout.unwrap_or(self.client.config.call_timeout);
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.timeout.store(millis.max(1), Ordering::Relaxed);
+        let millis = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let timeout = timeout.map_or(0, |timeout| millis(timeout).max(1));
+        self.timeout.store(timeout, Ordering::Relaxed);
     }
 
-    /// How long each call may take as a whole.
+    /// How long a call may take as a whole, if its method says nothing else.
     pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout.load(Ordering::Relaxed))
+        self.limit(CallOptions::default())
+    }
+
+    fn limit(&self, options: CallOptions) -> Duration {
+        let given = match self.timeout.load(Ordering::Relaxed) {
+            0 => None,
+            millis => Some(Duration::from_millis(millis)),
+        };
+        options.limit(given, self.client.config.call_timeout)
     }
 
     /// Ends all calls under way and all later ones at once, with
@@ -258,7 +270,7 @@ impl XmlRpcInvoker {
     }
 
     async fn call(&self, call: Call) -> Result<Data, CallError> {
-        let timeout = self.timeout();
+        let timeout = self.limit(call.options);
         tokio::select! {
             biased;
             () = self.removed.cancelled() => Err(CallError::EndpointRemoved {
@@ -329,9 +341,10 @@ impl XmlRpcInvoker {
         let mut request = Request::new(Full::from(document));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let head = request.headers_mut();
+        head.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        head.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers::write(&call.metadata, head)?;
         Ok(request)
     }
 

@@ -35,6 +35,8 @@ pub mod code {
     pub const TIMED_OUT: i64 = -32001;
     /// The server has as many calls under way as it takes.
     pub const OVERLOADED: i64 = -32002;
+    /// The caller may not make this call.
+    pub const REFUSED: i64 = -32003;
 }
 
 /// What separates the methods that a service has, as [`CallError`] shows them.
@@ -45,6 +47,8 @@ const MISFIT: &str = "' do not fit: ";
 const MISFIT_ONE: &str = "' does not fit: ";
 /// What stands before the limit of calls.
 const LIMIT: &str = "(limit ";
+/// What stands before the reason of a refusal.
+const REFUSED: &str = "the call is refused: ";
 
 /// The fault that tells a caller of a failed call.
 pub(super) fn from_error(error: &CallError) -> (i64, String) {
@@ -56,6 +60,7 @@ pub(super) fn from_error(error: &CallError) -> (i64, String) {
         CallError::EndpointRemoved { .. } => code::ENDPOINT_REMOVED,
         CallError::Timeout { .. } => code::TIMED_OUT,
         CallError::Overloaded { .. } => code::OVERLOADED,
+        CallError::Refused { .. } => code::REFUSED,
         _ => Fault::DEFAULT_CODE,
     };
     (code, error.to_string())
@@ -69,7 +74,9 @@ pub(super) fn of_service(error: CallError) -> CallError {
         CallError::Service(_)
         | CallError::NoSuchMethod { .. }
         | CallError::InvalidArguments { .. }
-        | CallError::InvalidResult { .. } => error,
+        | CallError::InvalidResult { .. }
+        // An interceptor's, or the service's own.
+        | CallError::Refused { .. } => error,
         other => CallError::service(other.to_string()),
     }
 }
@@ -124,6 +131,12 @@ pub(super) fn to_error(code: i64, text: &str, context: &Context<'_>) -> CallErro
         // Others than ourselves may use this code for anything.
         code::OVERLOADED => match read_limit(text) {
             Some(limit) => CallError::Overloaded { limit },
+            None => CallError::Service(Fault::from_text(code, text)),
+        },
+        code::REFUSED => match text.strip_prefix(REFUSED) {
+            Some(reason) => CallError::Refused {
+                reason: reason.to_owned(),
+            },
             None => CallError::Service(Fault::from_text(code, text)),
         },
         code::NOT_WELL_FORMED | code::UNSUPPORTED_ENCODING | code::INVALID_REQUEST => {
@@ -207,6 +220,9 @@ mod tests {
                 timeout: Duration::from_millis(12),
             },
             CallError::Overloaded { limit: 7 },
+            CallError::Refused {
+                reason: "show a token".into(),
+            },
             CallError::Service(Fault::new("no").with_class("ValueError").with_code(9)),
             CallError::service("plain"),
         ] {

@@ -8,12 +8,15 @@ pub mod address;
 mod client;
 pub mod codec;
 mod faults;
+mod headers;
+mod probe;
 mod provider;
 mod server;
 mod settings;
 
 pub use self::client::{Client, ClientConfig, ClientError, XmlRpcInvoker};
 pub use self::faults::code as fault_code;
+pub use self::headers::HEADER_PREFIX;
 pub use self::provider::{CONFIG_TYPE, NAMESPACE, XmlRpcProvider};
 pub use self::server::{Registration, Server, ServerConfig, ServerError};
 pub use self::settings::XmlRpcConfig;

@@ -1,10 +1,12 @@
 //! The settings of the XML-RPC provider, by iPOPO's names.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ClientConfig, ServerConfig};
 use crate::distribution::DistributionError;
+use crate::network::{Network, default_network};
 use crate::properties::{Properties, Value};
 
 /// The settings of the XML-RPC provider.
@@ -22,7 +24,7 @@ use crate::properties::{Properties, Value};
 ///
 /// Limits on sizes, depth and numbers are fields of [`ServerConfig`] and
 /// [`ClientConfig`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct XmlRpcConfig {
     /// How services are offered.
@@ -32,6 +34,20 @@ pub struct XmlRpcConfig {
     /// The host that is advertised; `None` to choose one that others can
     /// reach.
     pub hostname: Option<String>,
+    /// How connections are made and accepted. Default:
+    /// [`Tcp`](crate::network::Tcp).
+    pub network: Arc<dyn Network>,
+}
+
+impl Default for XmlRpcConfig {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig::default(),
+            client: ClientConfig::default(),
+            hostname: None,
+            network: default_network(),
+        }
+    }
 }
 
 const ADDRESS: &str = "pelix.http.address";

@@ -11,6 +11,7 @@ use etcd_client::{
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,6 +21,7 @@ use super::inbox::{Inbox, Over, Waiter};
 use super::machine::SessionMachine;
 use super::wanted::WaiterId;
 use super::{Committed, Registered, SessionConfig, SessionStatus};
+use crate::ambient::Chance;
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, dial};
 use crate::keyspace::failure::Need;
 use crate::keyspace::meter;
@@ -38,7 +40,7 @@ pub(super) fn spawn(
         config.clone(),
         options.endpoints.len(),
         options.call_timeout,
-        rand::random(),
+        Chance.random(),
         Instant::now().into_std(),
     );
     let (status, receiver) = watch::channel(SessionStatus {

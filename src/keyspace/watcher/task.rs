@@ -9,6 +9,7 @@ use etcd_client::{
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use rand::RngExt as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::event::{Action, CallId, Event, Message, Step, Trouble};
 use super::machine::WatcherMachine;
 use super::{Change, Sink, WatchConfig, WatchStatus};
+use crate::ambient::Chance;
 use crate::keyspace::connect::{Connection, Failure, FailureKind, Header, call, dial};
 use crate::keyspace::failure::Need;
 use crate::keyspace::meter;
@@ -32,7 +34,7 @@ pub(super) fn spawn(
         config.clone(),
         options.endpoints.len(),
         options.call_timeout,
-        rand::random(),
+        Chance.random(),
         Instant::now().into_std(),
     );
     let (status, receiver) = watch::channel(WatchStatus {

@@ -55,10 +55,11 @@ pub(super) const MAX_MESSAGE: Setting = of(&["etcd.max_message_size"]);
 pub(super) const DISCONNECT: Setting = of(&["etcd.disconnect_timeout"]);
 pub(super) const HOST_IP: Setting = of(&["etcd.hostip"]);
 pub(super) const GUARD: Setting = of(&["etcd.guard"]);
+pub(super) const STALE_LIMIT: Setting = of(&["etcd.stale_limit"]);
 pub(super) const LAST_KNOWN: Setting = of(&["etcd.last_known"]);
 pub(super) const DISABLED: Setting = of(&["ecf.discovery.etcd3.disabled"]);
 
-const ALL: [Setting; 23] = [
+const ALL: [Setting; 24] = [
     HOSTNAME,
     PORT,
     PROTOCOL,
@@ -80,6 +81,7 @@ const ALL: [Setting; 23] = [
     DISCONNECT,
     HOST_IP,
     GUARD,
+    STALE_LIMIT,
     LAST_KNOWN,
     DISABLED,
 ];

@@ -311,3 +311,26 @@ async fn what_an_earlier_run_saw_is_there_until_etcd_was_read() {
         "what was there all the time is no news"
     );
 }
+
+#[test]
+fn a_view_that_is_withheld_shows_nothing_and_then_what_there_is_by_then() {
+    let mut bench = bench();
+    for id in ["stays", "changes", "goes"] {
+        bench.put(format!("top/{ONE}/{id}"), value(id, "old"));
+    }
+    let mut listener = bench.feed.listen(|_| true);
+    bench.view.withhold(true);
+    assert!(bench.notes().is_empty());
+    assert!(listener.try_next().is_none(), "nothing was told before");
+    let status = bench.view.status().borrow().clone();
+    assert!(status.withheld);
+    assert_eq!(status.endpoints, 3, "what is known is kept");
+
+    bench.put(format!("top/{ONE}/changes"), value("changes", "new"));
+    bench.delete(&format!("top/{ONE}/goes"));
+    assert!(bench.notes().is_empty());
+    bench.view.withhold(false);
+    let now = noted(&[("changes", "new"), ("stays", "old")]);
+    assert_eq!(bench.notes(), now);
+    assert!(!bench.view.status().borrow().withheld);
+}

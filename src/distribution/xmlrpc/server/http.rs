@@ -18,8 +18,8 @@ use tracing::{debug, error};
 use super::ServerConfig;
 use super::registry::{Service, Services};
 use crate::distribution::xmlrpc::codec::{self, excerpt};
-use crate::distribution::xmlrpc::{DOT, faults};
-use crate::interface::{Call, CallError, Data, Fault};
+use crate::distribution::xmlrpc::{DOT, faults, headers};
+use crate::interface::{Call, CallError, Data, Fault, Metadata};
 
 /// The largest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -69,8 +69,8 @@ impl Handler {
 
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match self.read(request).await {
-            Ok(document) => {
-                let answer = match self.answer(&document).await {
+            Ok((document, metadata)) => {
+                let answer = match self.answer(&document, metadata).await {
                     Ok(result) => result,
                     Err((code, text)) => codec::write_fault(code, &text),
                 };
@@ -87,8 +87,8 @@ impl Handler {
         }
     }
 
-    /// Reads the request's body, if this is a request for us.
-    async fn read(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    /// Reads the request's body and metadata, if this is a request for us.
+    async fn read(&self, request: Request<Incoming>) -> Result<(Bytes, Metadata), Refusal> {
         let (head, mut body) = request.into_parts();
         let path = &self.config.path;
         if head.uri.path().trim_end_matches('/') != path.trim_end_matches('/') {
@@ -102,6 +102,10 @@ impl Handler {
             return Err(refusal);
         }
         check_encoding(&head.headers)?;
+        let metadata = headers::read(&head.headers).map_err(|error| {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            Refusal::new(status, error.to_string()).closing()
+        })?;
         let limit = self.config.max_body;
         // Told beforehand: refused before anything of it is kept.
         if body.size_hint().lower() > limit as u64 {
@@ -116,7 +120,7 @@ impl Handler {
             Limited::new(&mut body, limit).collect(),
         );
         match collected.await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Ok(whole)) => Ok((whole.to_bytes(), metadata)),
             Ok(Err(cause)) if cause.is::<LengthLimitError>() => {
                 self.discard(&mut body).await;
                 Err(self.too_large())
@@ -161,7 +165,7 @@ impl Handler {
 
     /// Makes the call that a document asks for: the document that answers, or
     /// code and text of a fault.
-    async fn answer(&self, document: &[u8]) -> Result<String, (i64, String)> {
+    async fn answer(&self, document: &[u8], metadata: Metadata) -> Result<String, (i64, String)> {
         let depth = self.config.max_depth;
         let request =
             codec::read_request(document, depth).map_err(|e| faults::from_read_error(&e))?;
@@ -170,7 +174,7 @@ impl Handler {
             let text = format!("no service has the number {id} here: it was removed, or never was");
             return Err((faults::code::ENDPOINT_REMOVED, text));
         };
-        let call = Call::new(name.to_owned(), request.params);
+        let call = Call::new(name.to_owned(), request.params).with_metadata(metadata);
         let result = self
             .call(&service, call)
             .await

@@ -18,7 +18,6 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +29,7 @@ pub use self::registry::Registration;
 use self::http::Handler;
 use self::stream::WriteDeadline;
 use crate::interface::Dispatch;
+use crate::network::{Listener, Network, Stream, default_network};
 
 /// A server that cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,21 +81,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and begins to serve. Must be called within a tokio
-    /// runtime.
+    /// Binds the address of TCP and begins to serve. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
     ///
     /// If the configuration makes no sense, or the address cannot be bound.
     pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        Self::bind_on(default_network().as_ref(), config).await
+    }
+
+    /// [`Server::bind`] on another network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub async fn bind_on(network: &dyn Network, config: ServerConfig) -> Result<Self, ServerError> {
         config.check()?;
         let bind_error = |cause| ServerError::Bind {
             address: config.address.clone(),
             cause,
         };
-        let listener = TcpListener::bind(&config.address)
-            .await
-            .map_err(bind_error)?;
+        let listener = network.listen(&config.address).await.map_err(bind_error)?;
         let local_addr = listener.local_addr().map_err(bind_error)?;
         let handler = Arc::new(Handler::new(config));
         let stop = CancellationToken::new();
@@ -178,14 +185,14 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(mut self, listener: TcpListener) {
+    async fn run(mut self, listener: Box<dyn Listener>) {
         let mut pause = Pause::default();
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(ended) = self.connections.join_next() => note_end(ended),
-                accepted = accept(&listener, &self.slots, &pause) => match accepted {
+                accepted = accept(listener.as_ref(), &self.slots, &pause) => match accepted {
                     Ok((stream, slot)) => {
                         pause.reset();
                         self.serve(stream, slot);
@@ -199,7 +206,7 @@ impl Acceptor {
         self.finish().await;
     }
 
-    fn serve(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    fn serve(&mut self, stream: Box<dyn Stream>, slot: OwnedSemaphorePermit) {
         let handler = Arc::clone(&self.handler);
         let stop = self.stop.clone();
         self.connections.spawn(async move {
@@ -229,10 +236,10 @@ impl Acceptor {
 /// Waits for a free slot first: what is over the limit waits in the system's
 /// queue and is refused there.
 async fn accept(
-    listener: &TcpListener,
+    listener: &dyn Listener,
     slots: &Arc<Semaphore>,
     pause: &Pause,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(Box<dyn Stream>, OwnedSemaphorePermit)> {
     if !pause.0.is_zero() {
         tokio::time::sleep(pause.0).await;
     }
@@ -240,8 +247,7 @@ async fn accept(
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    Ok((listener.accept().await?, slot))
 }
 
 /// How long to wait before accepting again.
@@ -281,12 +287,7 @@ fn note_end(ended: Result<(), JoinError>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, handler: Arc<Handler>, stop: CancellationToken) {
-    // Answers are small, and Nagle's algorithm would hold them back.
-    if let Err(cause) = stream.set_nodelay(true) {
-        debug!(%cause, "an XML-RPC connection broke at its beginning");
-        return;
-    }
+async fn serve_connection(stream: Box<dyn Stream>, handler: Arc<Handler>, stop: CancellationToken) {
     let config = handler.config.clone();
     let stream = WriteDeadline::new(stream, config.write_timeout);
     let service =

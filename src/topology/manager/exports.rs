@@ -1,0 +1,569 @@
+//! The exporting half of the topology manager.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::super::gate::{self, Gates};
+use super::super::plan::{self, Step};
+use super::super::{ExportStatus, TopologyError};
+use super::{Done, Manager};
+use crate::admin::{AdminError, ExportError, ExportRegistration};
+use crate::ambient::Chance;
+use crate::discovery::DiscoveryError;
+use crate::distribution::DistributionError;
+use crate::endpoint::EndpointDescription;
+use crate::keyspace::Backoff;
+use crate::names::EndpointId;
+use crate::properties::Properties;
+use crate::services::{ServiceEvent, ServiceEventKind, ServiceId, ServiceReference};
+
+/// How long to wait before a failed export is tried again: at first up to
+/// half a second, then up to one, twice as long each time, at most a minute.
+const BACKOFF: Backoff = Backoff::new(
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(60),
+);
+
+/// A service that is to be exported.
+pub(super) struct Wanted {
+    reference: ServiceReference,
+    properties: Arc<Properties>,
+    /// The properties under those that the policy gives.
+    overlaid: Properties,
+}
+
+/// A service as it is exported.
+pub(super) struct Export {
+    properties: Arc<Properties>,
+    overlaid: Properties,
+    gates: Gates,
+    pub(super) open: Vec<(EndpointId, ExportRegistration)>,
+    announced: HashSet<EndpointId>,
+    /// The number of the latest announcement of each endpoint. News of an
+    /// earlier one says nothing of how things stand.
+    announcing: HashMap<EndpointId, u64>,
+    /// Why an endpoint is missing, or is not as the properties say.
+    failure: Option<TopologyError>,
+    /// Whether an endpoint is missing.
+    incomplete: bool,
+    unannounced: Option<TopologyError>,
+    backoff: Backoff,
+    retry: Option<Instant>,
+}
+
+impl Export {
+    fn new(properties: Arc<Properties>, overlaid: Properties) -> Self {
+        Self {
+            properties,
+            overlaid,
+            gates: Gates::default(),
+            open: Vec::new(),
+            announced: HashSet::new(),
+            announcing: HashMap::new(),
+            failure: None,
+            incomplete: false,
+            unannounced: None,
+            backoff: BACKOFF,
+            retry: None,
+        }
+    }
+
+    /// Takes what was made, and notes what could not be; whether that is
+    /// worth another attempt.
+    fn take(&mut self, result: Result<Vec<ExportRegistration>, ExportError>) -> bool {
+        self.failure = None;
+        let mut again = false;
+        match result {
+            Ok(registrations) => {
+                for registration in registrations {
+                    if let Some(error) = registration.error() {
+                        again |= may_pass(&error);
+                        self.failure = Some(TopologyError::Endpoint(error));
+                    } else if let Some(description) = registration.description() {
+                        self.open.push((description.id().clone(), registration));
+                    }
+                }
+            }
+            Err(error) => self.failure = Some(error.into()),
+        }
+        if self.open.is_empty() && self.failure.is_none() {
+            self.failure = Some(TopologyError::NoProvider);
+        }
+        self.incomplete = self.failure.is_some();
+        again
+    }
+}
+
+/// Whether a failure can be gone at the next attempt though nothing changes
+/// here.
+fn may_pass(error: &AdminError) -> bool {
+    match error {
+        // What is wrong is in the properties or in the configuration.
+        AdminError::Distribution(
+            DistributionError::Property { .. }
+            | DistributionError::Endpoint { .. }
+            | DistributionError::Closed,
+        )
+        | AdminError::Description(_)
+        | AdminError::Export(_)
+        | AdminError::ServiceGone { .. } => false,
+        _ => true,
+    }
+}
+
+impl Manager {
+    pub(super) fn service(&mut self, event: ServiceEvent) {
+        let id = event.reference.id();
+        match event.kind {
+            ServiceEventKind::Registered | ServiceEventKind::Modified => {
+                match self.rules.export(&event.properties) {
+                    Some(overlay) => {
+                        let wanted = Wanted {
+                            reference: event.reference,
+                            overlaid: overlaid(&event.properties, &overlay),
+                            properties: event.properties,
+                        };
+                        self.wanted.insert(id, wanted);
+                    }
+                    None => drop(self.wanted.remove(&id)),
+                }
+            }
+            ServiceEventKind::ModifiedEndMatch | ServiceEventKind::Unregistering => {
+                self.wanted.remove(&id);
+            }
+        }
+        self.reconcile(id);
+    }
+
+    fn reconcile(&mut self, id: ServiceId) {
+        if self.opening.contains(&id) {
+            return;
+        }
+        let wanted = self.wanted.get(&id).map(|wanted| &wanted.overlaid);
+        let actual = self.exports.get(&id).map(|export| &export.overlaid);
+        match plan::export(wanted, actual) {
+            Step::Keep => self.keep(id),
+            Step::Close => self.unexport(id),
+            Step::Update => self.update(id),
+            Step::Open => self.open(id),
+            Step::Replace => {
+                self.unexport(id);
+                self.open(id);
+            }
+        }
+    }
+
+    /// Makes the endpoints of a service that are not there. It goes on
+    /// beside: a provider that is slow holds up no other service (rule T06).
+    pub(super) fn open(&mut self, id: ServiceId) {
+        let Some(wanted) = self.wanted.get(&id) else {
+            return;
+        };
+        if !self.opening.insert(id) {
+            return;
+        }
+        let open = self.exports.get(&id).map(|export| &export.open);
+        let have: Vec<String> = open
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, registration)| registration.config_type())
+            .collect();
+        // Asked for anew: providers may have come or gone.
+        let overlay = self.rules.export(&wanted.properties);
+        let overlay = overlay.unwrap_or_default();
+        let (admin, generation) = (self.admin.clone(), self.generation);
+        let (service, properties) = (wanted.reference.clone(), Arc::clone(&wanted.properties));
+        let overlaid = wanted.overlaid.clone();
+        self.beside.push(Box::pin(async move {
+            let result = admin.export_besides(&service, &overlay, &have).await;
+            Done::Exported {
+                service,
+                properties,
+                overlaid,
+                generation,
+                result,
+            }
+        }));
+    }
+
+    pub(super) fn exported(
+        &mut self,
+        service: &ServiceReference,
+        (properties, overlaid): (Arc<Properties>, Properties),
+        generation: u64,
+        result: Result<Vec<ExportRegistration>, ExportError>,
+    ) {
+        let id = service.id();
+        self.opening.remove(&id);
+        if !service.is_registered() {
+            // What was made has ended with it. That the service went is in
+            // the queue, if it was not told yet.
+            debug!(service.id = id, "the service went while it was exported");
+            if !self.wanted.contains_key(&id) {
+                self.unexport(id);
+            }
+            return;
+        }
+        if let Err(error) = &result {
+            error!(service.id = id, %error, "the service cannot be exported");
+        }
+        let export = self
+            .exports
+            .entry(id)
+            .or_insert_with(|| Export::new(properties, overlaid));
+        export.retry = None;
+        if export.take(result) {
+            let delay = export.backoff.next_delay(&mut Chance);
+            info!(service.id = id, ?delay, "the export is tried again later");
+            let due = Instant::now() + delay;
+            export.retry = Some(due);
+            self.retries.insert((due, id));
+        } else if !export.incomplete {
+            export.backoff.reset();
+        }
+        self.announce(id);
+        if generation == self.generation {
+            self.reconcile(id);
+        } else if self.wanted.contains_key(&id) {
+            self.open(id);
+        } else {
+            self.unexport(id);
+        }
+    }
+
+    /// Tries again what is due (rule T06).
+    pub(super) fn retry(&mut self) {
+        let now = Instant::now();
+        while let Some((due, id)) = self.retries.first().copied()
+            && due <= now
+        {
+            self.retries.pop_first();
+            let export = self.exports.get(&id);
+            if export.is_some_and(|export| export.retry == Some(due)) {
+                self.open(id);
+            }
+        }
+    }
+
+    /// The service's properties are others, and the export's are not.
+    fn keep(&mut self, id: ServiceId) {
+        let (Some(wanted), Some(export)) = (self.wanted.get(&id), self.exports.get_mut(&id)) else {
+            return;
+        };
+        if !Arc::ptr_eq(&export.properties, &wanted.properties) {
+            export.properties = Arc::clone(&wanted.properties);
+            self.report(id);
+        }
+    }
+
+    fn update(&mut self, id: ServiceId) {
+        let (Some(wanted), Some(export)) = (self.wanted.get(&id), self.exports.get_mut(&id)) else {
+            return;
+        };
+        export.properties = Arc::clone(&wanted.properties);
+        export.overlaid = wanted.overlaid.clone();
+        let overlay = self.rules.export(&wanted.properties);
+        // What was wrong with the old properties is not with the new ones.
+        export.failure = None;
+        export.unannounced = None;
+        export.announced.clear();
+        export.announcing.clear();
+        for (_, registration) in &export.open {
+            if let Err(error) = registration.update(overlay.as_ref()) {
+                error!(service.id = id, %error, "the export keeps its old properties");
+                export.failure = Some(TopologyError::Endpoint(Arc::new(error)));
+            }
+        }
+        if export.incomplete {
+            // What could not be made of the old properties may be of the new.
+            self.open(id);
+        } else {
+            self.announce(id);
+        }
+    }
+
+    /// Has those endpoints of a service announced that are not, as they are
+    /// now.
+    fn announce(&mut self, id: ServiceId) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        self.announcements += 1;
+        let number = self.announcements;
+        let mut withdrawn = Vec::new();
+        for (endpoint, registration) in &export.open {
+            let Some(description) = registration.description() else {
+                continue;
+            };
+            if export.announcing.contains_key(endpoint) {
+                continue;
+            }
+            if !export.gates.is_open(endpoint) {
+                if !export.gates.is_shut(endpoint) {
+                    match ask(id, endpoint, registration, None) {
+                        Ok(()) => export.gates.open(endpoint.clone()),
+                        Err(answer) => {
+                            export.gates.shut(endpoint.clone());
+                            self.asking.push(answer);
+                            continue;
+                        }
+                    }
+                } else {
+                    continue;
+                }
+            }
+            if !self.rules.advertise(&description) {
+                withdrawn.push(endpoint.clone());
+                continue;
+            }
+            export.announcing.insert(endpoint.clone(), number);
+            self.own.set(endpoint.clone(), Arc::clone(&description));
+            for discovery in &self.discoveries.advertisers {
+                match discovery.advertise(&description) {
+                    Ok(receipt) => {
+                        let endpoint = endpoint.clone();
+                        self.beside.push(Box::pin(async move {
+                            Done::Announced {
+                                service: id,
+                                endpoint,
+                                number,
+                                result: receipt.await,
+                            }
+                        }));
+                    }
+                    Err(error) => {
+                        error!(endpoint = %description, %error, "the endpoint is not announced");
+                        export.unannounced = Some(error.into());
+                    }
+                }
+            }
+        }
+        for endpoint in withdrawn {
+            self.withdraw(&endpoint);
+        }
+        self.report(id);
+    }
+
+    /// An endpoint answered, or did not: then it is asked again later.
+    pub(super) fn asked(
+        &mut self,
+        id: ServiceId,
+        endpoint: EndpointId,
+        result: Result<(), AdminError>,
+    ) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        let open = export.open.iter().find(|(open, _)| *open == endpoint);
+        let Some((_, registration)) = open else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                debug!(%endpoint, "the endpoint answers");
+                export.gates.open(endpoint);
+                self.announce(id);
+            }
+            Err(error) => {
+                warn!(%endpoint, %error, "the endpoint is not announced yet");
+                let Some(delay) = export.gates.failed(&endpoint, Arc::new(error)) else {
+                    return;
+                };
+                match ask(id, &endpoint, registration, Some(delay)) {
+                    Ok(()) => debug!(%endpoint, "the endpoint answered without being asked"),
+                    Err(answer) => self.asking.push(answer),
+                }
+                self.report(id);
+            }
+        }
+    }
+
+    pub(super) fn announced(
+        &mut self,
+        id: ServiceId,
+        endpoint: EndpointId,
+        number: u64,
+        result: Result<(), DiscoveryError>,
+    ) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        if export.announcing.get(&endpoint) != Some(&number) {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                info!(%endpoint, "announced");
+                export.announced.insert(endpoint);
+            }
+            Err(error) => {
+                error!(%endpoint, %error, "the endpoint is not announced");
+                export.unannounced = Some(error.into());
+            }
+        }
+        self.report(id);
+    }
+
+    fn unexport(&mut self, id: ServiceId) {
+        let Some(export) = self.exports.remove(&id) else {
+            return;
+        };
+        self.status.remove(&id);
+        let mut shared = Vec::new();
+        for (endpoint, registration) in &export.open {
+            // Another topology manager may announce it too (rule T03).
+            if registration.shares() > 1 {
+                if self.own.remove(endpoint).is_some() {
+                    shared.push(endpoint.clone());
+                }
+            } else {
+                // Withdrawn first, so that as few callers as can be meet a
+                // closed door.
+                self.withdraw(endpoint);
+            }
+        }
+        self.beside.push(Box::pin(async move {
+            for (_, registration) in &export.open {
+                registration.close().await;
+            }
+            Done::Closed(shared)
+        }));
+    }
+
+    /// Takes an announcement back, if there is one.
+    fn withdraw(&self, endpoint: &EndpointId) {
+        if self.own.remove(endpoint).is_some() {
+            self.take_back(endpoint);
+        }
+    }
+
+    fn take_back(&self, endpoint: &EndpointId) {
+        for discovery in &self.discoveries.advertisers {
+            let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
+            self.beside.push(Box::pin(
+                async move { Done::Withdrawn(endpoint, receipt.await) },
+            ));
+        }
+    }
+
+    /// Two who let go of a shared endpoint at once each took it for the
+    /// other's to withdraw.
+    pub(super) fn closed(&mut self, shared: Vec<EndpointId>) {
+        if shared.is_empty() {
+            return;
+        }
+        let open = self.admin.exported();
+        for endpoint in shared {
+            if !open.iter().any(|description| *description.id() == endpoint) {
+                self.take_back(&endpoint);
+            }
+        }
+    }
+
+    /// Takes back what has ended without us: with its provider, say.
+    pub(super) fn drop_ended_exports(&mut self) {
+        let mut ended = Vec::new();
+        for export in self.exports.values_mut() {
+            export.open.retain(|(endpoint, registration)| {
+                let open = registration.description().is_some();
+                if !open {
+                    ended.push(endpoint.clone());
+                    export.announced.remove(endpoint);
+                    export.announcing.remove(endpoint);
+                    export.gates.forget(endpoint);
+                }
+                open
+            });
+        }
+        for endpoint in ended {
+            self.withdraw(&endpoint);
+        }
+    }
+
+    fn report(&self, id: ServiceId) {
+        let Some(export) = self.exports.get(&id) else {
+            return;
+        };
+        let descriptions = export
+            .open
+            .iter()
+            .filter_map(|(_, registration)| registration.description());
+        let endpoints: Vec<_> = descriptions.collect();
+        let announced = |endpoint: &&Arc<EndpointDescription>| {
+            let announcing = export.announcing.contains_key(endpoint.id());
+            let announced =
+                self.discoveries.advertisers.is_empty() || export.announced.contains(endpoint.id());
+            announced && announcing
+        };
+        let waits = |endpoint: &&Arc<EndpointDescription>| {
+            !announced(endpoint) && self.rules.advertise(endpoint)
+        };
+        let unannounced = endpoints.iter().filter(waits).count();
+        let error = export.failure.as_ref().or(export.unannounced.as_ref());
+        let status = ExportStatus {
+            properties: Arc::clone(&export.properties),
+            endpoints,
+            unannounced,
+            unready: export.gates.unready(),
+            error: error.cloned(),
+        };
+        self.status.set(id, Arc::new(status));
+    }
+}
+
+/// The properties that an export with this overlay has.
+fn overlaid(service: &Properties, overlay: &Properties) -> Properties {
+    let mut properties = service.clone();
+    properties.overlay(overlay);
+    properties
+}
+
+/// Asks an endpoint whether it answers, after a while if one is given. Fine if
+/// it does so at once; else its answer is yet to come.
+fn ask(
+    service: ServiceId,
+    endpoint: &EndpointId,
+    registration: &ExportRegistration,
+    after: Option<Duration>,
+) -> Result<(), BoxFuture<'static, Done>> {
+    let mut answer = registration.ready();
+    // Most answer at once, and are announced without a detour.
+    let first = match after {
+        None => (&mut answer).now_or_never(),
+        Some(_) => None,
+    };
+    if matches!(first, Some(Ok(()))) {
+        return Ok(());
+    }
+    let endpoint = endpoint.clone();
+    Err(Box::pin(async move {
+        if let Some(delay) = after {
+            tokio::time::sleep(delay).await;
+        }
+        let result = match first {
+            Some(result) => result,
+            None => tokio::time::timeout(gate::PATIENCE, answer)
+                .await
+                .unwrap_or_else(|_| Err(gate::too_slow(&endpoint))),
+        };
+        Done::Asked {
+            service,
+            endpoint,
+            result,
+        }
+    }))
+}
+
+pub(super) fn withdrawn(endpoint: &EndpointId, result: Result<(), DiscoveryError>) {
+    match result {
+        Ok(()) => debug!(%endpoint, "announcement withdrawn"),
+        Err(error) => warn!(%endpoint, %error, "the announcement could not be withdrawn"),
+    }
+}

@@ -1,0 +1,174 @@
+//! Whole frameworks, an embedded registry and calls over a simulated network in simulated time.
+//!
+//! Each world follows from its seed: what goes wrong, when, and how long everything takes. It is
+//! judged by the checker that judges real faults and the machines' schedules too. `SIM_SCHEDULES=N`
+//! sets the number of worlds; `SIM_SEED=S` runs the world of one seed and prints all that happened
+//! in it. A failure prints its seed, and the command that runs it again.
+#![cfg(all(feature = "embedded", feature = "xmlrpc"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test a panic is the report"
+)]
+
+mod book;
+#[path = "../checker/mod.rs"]
+mod checker;
+mod net;
+mod party;
+mod recorder;
+mod service;
+mod trouble;
+mod world;
+
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use self::checker::{Invariant, broken};
+use self::net::Defect;
+use self::trouble::Plan;
+use self::world::{Report, run};
+
+const SCHEDULES: u64 = 10_000;
+const THREADS: usize = 2;
+/// How much of a failed world is printed.
+const LAST_EVENTS: usize = 400;
+
+fn parameter(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(error) => panic!("{name}={text} is no number: {error}"),
+    }
+}
+
+fn is_good(seed: u64) -> bool {
+    catch_unwind(|| run(seed, None, None, false).is_good()).unwrap_or(false)
+}
+
+/// Runs a world that failed once more, and says everything of it.
+fn explain(seed: u64) -> String {
+    let command = format!(
+        "replay with: SIM_SEED={seed} cargo test --all-features --test simulation every_simulated -- --nocapture"
+    );
+    match catch_unwind(|| run(seed, None, None, true)) {
+        Ok(report) => {
+            let from = report.trace.len().saturating_sub(LAST_EVENTS);
+            let last = report.trace[from..].join("\n");
+            format!(
+                "the world of seed {seed} fails\n{last}\n{}{command}",
+                report.text()
+            )
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!(
+                "the world of seed {seed} panics: {}\n{command}",
+                text.unwrap_or("?")
+            )
+        }
+    }
+}
+
+#[test]
+fn every_simulated_schedule_keeps_every_invariant() {
+    if let Some(seed) = parameter("SIM_SEED") {
+        let report = run(seed, None, None, true);
+        println!("{}\n{}", report.trace.join("\n"), report.text());
+        assert!(report.is_good(), "{}", report.text());
+        return;
+    }
+    let count = parameter("SIM_SCHEDULES").unwrap_or(SCHEDULES);
+    let next = AtomicU64::new(0);
+    let failed = AtomicU64::new(u64::MAX);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while failed.load(Ordering::Relaxed) == u64::MAX {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= count {
+                        break;
+                    }
+                    if !is_good(seed) {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    assert!(failed == u64::MAX, "{}", explain(failed));
+}
+
+#[test]
+fn a_seed_gives_the_same_history_each_time() {
+    for seed in 0..20 {
+        let (first, again) = (run(seed, None, None, false), run(seed, None, None, false));
+        let pairs = first.records.iter().zip(&again.records);
+        let differs = pairs.enumerate().find(|(_, (one, other))| one != other);
+        assert!(
+            differs.is_none(),
+            "two runs of seed {seed} differ at record {differs:?}"
+        );
+        assert_eq!(
+            first.records.len(),
+            again.records.len(),
+            "two runs of seed {seed} differ"
+        );
+        assert_eq!(
+            first.digest, again.digest,
+            "what was read in two runs of seed {seed} differs"
+        );
+    }
+}
+
+fn quiet(defect: Option<Defect>) -> Report {
+    run(1, Some(Plan::quiet()), defect, false)
+}
+
+#[test]
+fn a_world_without_trouble_is_judged_by_nearly_all_invariants() {
+    let report = quiet(None);
+    assert!(report.is_good(), "{}", report.text());
+    let judged = |invariant: Invariant| {
+        let outcome = &report.verdicts[invariant as usize].outcome;
+        matches!(outcome, checker::Outcome::Held { .. })
+    };
+    for invariant in Invariant::ALL {
+        // Without an outage there is no silence and no gentleness in one.
+        let needs_trouble = matches!(invariant, Invariant::Silence | Invariant::Gentle);
+        assert!(
+            judged(invariant) || needs_trouble,
+            "{invariant}: {}",
+            report.text()
+        );
+    }
+}
+
+#[test]
+fn a_registry_that_loses_a_watch_event_is_caught_by_the_view() {
+    let report = quiet(Some(Defect::LoseEvent));
+    assert!(report.bent, "no event was lost");
+    let broken = broken(&report.verdicts);
+    assert!(broken.contains(&Invariant::View), "{}", report.text());
+}
+
+#[test]
+fn a_network_that_changes_an_answer_is_caught_by_the_caller() {
+    let report = quiet(Some(Defect::Corrupt));
+    assert!(report.bent, "no answer was changed");
+    let caught = report.wrong.iter().any(|wrong| wrong.contains("got `"));
+    assert!(caught, "{}", report.text());
+}
+
+#[test]
+fn a_network_that_delivers_a_call_twice_is_caught_by_the_service() {
+    let report = quiet(Some(Defect::Duplicate));
+    assert!(report.bent, "no call was delivered twice");
+    let caught = report
+        .wrong
+        .iter()
+        .any(|wrong| wrong.contains("was carried out 2 times"));
+    assert!(caught, "{}", report.text());
+}

@@ -1,0 +1,490 @@
+//! What goes wrong in a world, and what its users do meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::checker::{Fault, What};
+use crate::net::Quality;
+use crate::service;
+use crate::world::{REGISTRY, World};
+
+/// One kind of thing that can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A host and the registry do not reach each other, or one of them the other.
+    Partition,
+    /// Two hosts do not reach each other, or one of them the other.
+    Quarrel,
+    /// Nobody reaches the registry.
+    Outage,
+    /// All that a host sends and gets is slow, or lost now and then.
+    Slow,
+    /// Connections break.
+    Reset,
+    /// A process is killed, and starts again under the same ids.
+    Kill,
+    /// A process ends in order, and starts again.
+    Goodbye,
+    /// The registry is killed, and a new and empty one comes in its place.
+    Wipe,
+    /// Somebody revokes a lease.
+    Revoke,
+    /// Somebody deletes a key.
+    Delete,
+    /// Somebody compacts the history.
+    Compact,
+    /// A service comes.
+    Register,
+    /// A service's properties change.
+    Modify,
+    /// A service goes.
+    Unregister,
+}
+
+const ALL: [Kind; 14] = [
+    Kind::Partition,
+    Kind::Quarrel,
+    Kind::Outage,
+    Kind::Slow,
+    Kind::Reset,
+    Kind::Kill,
+    Kind::Goodbye,
+    Kind::Wipe,
+    Kind::Revoke,
+    Kind::Delete,
+    Kind::Compact,
+    Kind::Register,
+    Kind::Modify,
+    Kind::Unregister,
+];
+
+/// What a world is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) hosts: usize,
+    pub(crate) watches_keys: bool,
+    /// How long there is trouble.
+    pub(crate) trouble: Duration,
+    /// The longest pause between two troubles, in milliseconds.
+    pub(crate) pause: u64,
+    /// What can happen.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Plan {
+    pub(crate) fn draw(rng: &mut StdRng) -> Self {
+        // A few kinds at a time: so each meets the others alone, too.
+        let count = rng.random_range(2..=6);
+        let mut kinds: Vec<Kind> = (0..count)
+            .map(|_| ALL[rng.random_range(0..ALL.len())])
+            .collect();
+        kinds.push(Kind::Modify);
+        Self {
+            hosts: if rng.random_bool(0.1) {
+                4
+            } else {
+                rng.random_range(2..=3)
+            },
+            watches_keys: rng.random_bool(0.5),
+            trouble: Duration::from_secs(rng.random_range(5..30)),
+            pause: [500, 3000, 8000][rng.random_range(0..3)],
+            kinds,
+        }
+    }
+
+    /// A world without trouble, in which services change.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            hosts: 2,
+            watches_keys: true,
+            trouble: Duration::from_secs(5),
+            pause: 1000,
+            kinds: vec![Kind::Modify],
+        }
+    }
+}
+
+/// How trouble ends.
+#[derive(Debug, Clone, Copy)]
+enum Heal {
+    /// The link from one host to another is good again.
+    Link(Ipv4Addr, Ipv4Addr),
+    /// All links of a host are quick again.
+    Quick(usize),
+    /// A host runs again.
+    Host(usize),
+    Registry,
+}
+
+/// The troubles of one world.
+pub(crate) struct Troubles {
+    plan: Plan,
+    /// In the order of their times; the number keeps those of one time apart.
+    heals: BTreeMap<(Instant, u64), Heal>,
+    ordered: u64,
+    cut: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
+    slow: BTreeSet<usize>,
+}
+
+const OTHER: Fault = Fault::Other("trouble");
+
+impl Troubles {
+    pub(crate) const fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            heals: BTreeMap::new(),
+            ordered: 0,
+            cut: BTreeSet::new(),
+            slow: BTreeSet::new(),
+        }
+    }
+
+    /// Makes trouble for as long as the plan says, and heals all of it.
+    pub(crate) async fn run(&mut self, world: &mut World) {
+        let end = Instant::now() + self.plan.trouble;
+        let mut next = Instant::now() + millis(world, self.plan.pause);
+        loop {
+            let heal = self.heals.keys().next().map_or(end, |(at, _)| *at);
+            tokio::time::sleep_until(next.min(heal).min(end)).await;
+            let now = Instant::now();
+            while let Some(heal) = self.due(now) {
+                self.heal(world, heal).await;
+            }
+            if now >= end {
+                break;
+            }
+            if now >= next {
+                if !self.plan.kinds.is_empty() {
+                    let kind = self.plan.kinds[world.rng.random_range(0..self.plan.kinds.len())];
+                    self.begin(world, kind).await;
+                }
+                next = Instant::now() + Duration::from_millis(1) + millis(world, self.plan.pause);
+            }
+        }
+        world.book.say(|| "the troubles are over".to_owned());
+        while let Some((_, heal)) = self.heals.pop_first() {
+            if let Heal::Host(number) = heal
+                && let Some(leaving) = world.leaving.remove(&number)
+            {
+                leaving.await.unwrap();
+            }
+            self.heal(world, heal).await;
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Option<Heal> {
+        let first = self.heals.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    fn later(&mut self, pause: Duration, heal: Heal) {
+        self.ordered += 1;
+        let at = Instant::now() + pause;
+        self.heals.insert((at, self.ordered), heal);
+    }
+
+    async fn begin(&mut self, world: &mut World, kind: Kind) {
+        let number = world.rng.random_range(0..world.parties.len());
+        let Some(party) = &world.parties[number] else {
+            return;
+        };
+        let ip = party.identity.ip;
+        match kind {
+            Kind::Partition => {
+                let pause = millis(world, 12_000);
+                self.cut_some(world, ip, REGISTRY, pause);
+            }
+            Kind::Quarrel => {
+                let other = world.rng.random_range(0..world.identities.len());
+                let other = world.identities[other].ip;
+                if other != ip {
+                    let pause = millis(world, 12_000);
+                    self.cut_some(world, ip, other, pause);
+                }
+            }
+            Kind::Outage => {
+                let pause = millis(world, 15_000);
+                let hosts: Vec<Ipv4Addr> = world.identities.iter().map(|i| i.ip).collect();
+                for host in hosts {
+                    self.cut(world, host, REGISTRY, pause);
+                    self.cut(world, REGISTRY, host, pause);
+                }
+            }
+            Kind::Slow => self.slow_down(world, number),
+            Kind::Reset => {
+                let other = world.rng.random_range(0..=world.identities.len());
+                let other = world.identities.get(other).map_or(REGISTRY, |i| i.ip);
+                world
+                    .book
+                    .say(|| format!("connections of {ip} and {other} break"));
+                disturb(world);
+                world.net.reset(ip, other);
+            }
+            Kind::Kill => self.kill(world, number),
+            Kind::Goodbye => self.goodbye(world, number),
+            Kind::Wipe => {
+                if world.seat.is_some() {
+                    let resets = world.rng.random();
+                    world.kill_registry(resets);
+                    began(world, Fault::CutOff, None);
+                    let pause = millis(world, 6_000);
+                    self.later(pause, Heal::Registry);
+                }
+            }
+            Kind::Revoke | Kind::Delete | Kind::Compact => by_hand(world, number, kind).await,
+            Kind::Register | Kind::Modify | Kind::Unregister => use_services(world, number, kind),
+        }
+    }
+
+    /// Cuts one direction or both.
+    fn cut_some(&mut self, world: &mut World, a: Ipv4Addr, b: Ipv4Addr, pause: Duration) {
+        let which = world.rng.random_range(0..4);
+        if which != 1 {
+            self.cut(world, a, b, pause);
+        }
+        if which != 0 {
+            self.cut(world, b, a, pause);
+        }
+    }
+
+    fn cut(&mut self, world: &World, from: Ipv4Addr, to: Ipv4Addr, pause: Duration) {
+        if !self.cut.insert((from, to)) {
+            return;
+        }
+        world
+            .book
+            .say(|| format!("nothing goes from {from} to {to} for {pause:?}"));
+        world.net.cut(from, to);
+        began_link(world, from, to);
+        self.later(pause, Heal::Link(from, to));
+    }
+
+    fn slow_down(&mut self, world: &mut World, number: usize) {
+        if !self.slow.insert(number) {
+            return;
+        }
+        let latency = [20, 150, 700, 1600][world.rng.random_range(0..4)];
+        let quality = Quality {
+            latency: Duration::from_millis(latency),
+            jitter: Duration::from_millis(latency / 2),
+            loss: [0, 20, 150][world.rng.random_range(0..3)],
+            bandwidth: [None, None, Some(20)][world.rng.random_range(0..3)],
+        };
+        links_of(world, number, quality);
+        began(world, OTHER, None);
+        let pause = millis(world, 12_000);
+        self.later(pause, Heal::Quick(number));
+    }
+
+    fn kill(&mut self, world: &mut World, number: usize) {
+        let Some(party) = world.parties[number].take() else {
+            return;
+        };
+        let resets = world.rng.random();
+        let ip = party.identity.ip;
+        world
+            .book
+            .say(|| format!("{ip} is killed, resets: {resets}"));
+        world.net.crash(ip, resets);
+        party.kill();
+        let pause = millis(world, 9_000);
+        self.later(pause, Heal::Host(number));
+    }
+
+    fn goodbye(&mut self, world: &mut World, number: usize) {
+        let Some(seat) = &world.seat else { return };
+        let Some(party) = world.parties[number].take() else {
+            return;
+        };
+        world
+            .book
+            .say(|| format!("{} says goodbye", party.identity.ip));
+        let leaving = tokio::spawn(party.say_goodbye(&seat.recorder));
+        world
+            .leaving
+            .insert(number, AbortOnDropHandle::new(leaving));
+        let pause = millis(world, 9_000);
+        self.later(pause, Heal::Host(number));
+    }
+
+    async fn heal(&mut self, world: &mut World, heal: Heal) {
+        world.book.say(|| format!("healed: {heal:?}"));
+        match heal {
+            Heal::Link(from, to) => {
+                self.cut.remove(&(from, to));
+                // Before anything can arrive.
+                healed_link(world, from, to);
+                world.net.heal(from, to);
+            }
+            Heal::Quick(number) => {
+                self.slow.remove(&number);
+                links_of(world, number, Quality::GOOD);
+                healed(world, OTHER, None);
+            }
+            Heal::Host(number) => {
+                if let Some(leaving) = world.leaving.get(&number)
+                    && !leaving.is_finished()
+                {
+                    // Its port is not free before.
+                    self.later(Duration::from_millis(300), heal);
+                    return;
+                }
+                world.leaving.remove(&number);
+                world.start_party(number).await;
+                world.offer(number);
+                let ip = world.identities[number].ip;
+                if self.cut.contains(&(REGISTRY, ip)) {
+                    began_link(world, REGISTRY, ip);
+                }
+            }
+            Heal::Registry => {
+                healed(world, Fault::CutOff, None);
+                world.start_registry().await;
+            }
+        }
+    }
+}
+
+fn millis(world: &mut World, longest: u64) -> Duration {
+    Duration::from_millis(world.rng.random_range(0..=longest))
+}
+
+fn began(world: &World, fault: Fault, client: Option<u32>) {
+    world.book.push(What::Began { fault, client });
+}
+
+fn healed(world: &World, fault: Fault, client: Option<u32>) {
+    world.book.push(What::Healed { fault, client });
+}
+
+/// Something that is over as soon as it happened.
+fn disturb(world: &World) {
+    world.book.push(What::Meddled);
+}
+
+/// Who is cut off by a link that carries nothing: a host that hears nothing from the registry. That
+/// it is not heard is another matter, for it may still be told of removals.
+fn cut_off(world: &World, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u32> {
+    if from != REGISTRY {
+        return Vec::new();
+    }
+    let parties = world.parties.iter().flatten();
+    let of_host = parties.filter(|party| party.identity.ip == to);
+    of_host.flat_map(|party| party.clients()).collect()
+}
+
+fn began_link(world: &World, from: Ipv4Addr, to: Ipv4Addr) {
+    began(world, OTHER, None);
+    for client in cut_off(world, from, to) {
+        began(world, Fault::CutOff, Some(client));
+    }
+}
+
+fn healed_link(world: &World, from: Ipv4Addr, to: Ipv4Addr) {
+    for client in cut_off(world, from, to) {
+        healed(world, Fault::CutOff, Some(client));
+    }
+    healed(world, OTHER, None);
+}
+
+fn links_of(world: &World, number: usize, quality: Quality) {
+    let ip = world.identities[number].ip;
+    world
+        .book
+        .say(|| format!("the links of {ip} have {quality:?}"));
+    let others = world.identities.iter().map(|identity| identity.ip);
+    for other in others.filter(|other| *other != ip) {
+        world.net.set(ip, other, quality);
+        world.net.set(other, ip, quality);
+    }
+    // The sizes of the registry's answers depend on the real date in them, and no time may.
+    let quality = Quality {
+        bandwidth: None,
+        ..quality
+    };
+    world.net.set(ip, REGISTRY, quality);
+    world.net.set(REGISTRY, ip, quality);
+}
+
+/// Somebody changes something in the registry, past the network.
+async fn by_hand(world: &mut World, number: usize, kind: Kind) {
+    let (Some(seat), Some(party)) = (&world.seat, &world.parties[number]) else {
+        return;
+    };
+    let mut client = seat.recorder.client();
+    let seen = seat.recorder.seen();
+    match kind {
+        Kind::Revoke => {
+            let Some(lease) = party.health().lease else {
+                return;
+            };
+            disturb(world);
+            seat.recorder.revokes(lease);
+            // The lease may have run out, or never have been granted.
+            if let Err(error) = client.lease_client().revoke(lease).await {
+                world
+                    .book
+                    .say(|| format!("{lease:x} cannot be revoked: {error}"));
+            }
+        }
+        Kind::Delete => {
+            let count = seen.keys.len();
+            if count == 0 {
+                return;
+            }
+            let at = world.rng.random_range(0..count);
+            let Some((key, lease)) = seen.keys.iter().nth(at) else {
+                return;
+            };
+            disturb(world);
+            if key.matches('/').count() == 1 {
+                seat.recorder.is_no_expiry(*lease);
+            }
+            client.delete(key.as_str(), None).await.unwrap();
+        }
+        _ => {
+            let revision = seen.revision;
+            if revision > 0 {
+                disturb(world);
+                world.book.push(What::Compacted { revision });
+                // It may be compacted there already.
+                if let Err(error) = client.compact(revision, None).await {
+                    world
+                        .book
+                        .say(|| format!("{revision} cannot be compacted: {error}"));
+                }
+            }
+        }
+    }
+}
+
+fn use_services(world: &mut World, number: usize, kind: Kind) {
+    /// So many services has a host at most.
+    const MANY: usize = 3;
+    let Some(party) = &mut world.parties[number] else {
+        return;
+    };
+    let count = party.offers.len();
+    match kind {
+        Kind::Register if count < MANY => world.offer(number),
+        Kind::Unregister if count > 0 => {
+            let offer = party.offers.remove(world.rng.random_range(0..count));
+            world.book.say(|| format!("{} is unregistered", offer.who));
+            offer.export.close();
+        }
+        Kind::Modify if count > 0 => {
+            let offer = &mut party.offers[world.rng.random_range(0..count)];
+            offer.version += 1;
+            let properties = service::properties(&offer.who, offer.version);
+            world.book.say(|| format!("{} is modified", offer.who));
+            offer.export.set_properties(properties).unwrap();
+        }
+        _ => {}
+    }
+}

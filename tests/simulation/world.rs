@@ -1,0 +1,395 @@
+//! A world: a registry, frameworks on hosts of their own, the network between them, and time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osgi_remote::ambient::Simulation;
+use osgi_remote::embedded::{Registry, Settings};
+use osgi_remote::names::{FrameworkId, SessionId};
+use osgi_remote::network::Network;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::book::Book;
+use crate::checker::{Limits, Record, Verdict, What, broken, check, table};
+use crate::net::{Bend, Defect, Net};
+use crate::party::{Identity, Offer, Party};
+use crate::recorder::Recorder;
+use crate::service;
+use crate::trouble::{Plan, Troubles};
+
+/// The first segment of all keys.
+pub(crate) const TOP: &str = "sim";
+pub(crate) const REGISTRY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const REGISTRY_PORT: u16 = 2379;
+pub(crate) const TTL: Duration = Duration::from_secs(5);
+/// A world that has not come to rest by then, after all is healed, never will: what the checker
+/// grants, and the time for which the guard may hold endpoints back.
+const SETTLE: Duration = Duration::from_secs(41 + 15 + 30);
+/// How often it is looked at, whether a world is at rest.
+const LOOK: Duration = Duration::from_millis(500);
+/// The time in which nothing may happen any more.
+const REST: Duration = Duration::from_secs(6);
+/// How many calls may fail at rest, one after the other.
+const TRIES: u32 = 5;
+/// How long what was ended in order may take to be gone.
+const END: Duration = Duration::from_secs(15);
+
+/// What came of a world.
+pub(crate) struct Report {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// What is wrong beyond the checker's invariants.
+    pub(crate) wrong: Vec<String>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) calls: BTreeMap<&'static str, u64>,
+    pub(crate) records: Vec<Record>,
+    /// Of all that was read.
+    pub(crate) digest: u64,
+    /// How much time went by in it.
+    pub(crate) lasted: Duration,
+    /// Whether the defect that was asked for came about.
+    pub(crate) bent: bool,
+}
+
+impl Report {
+    pub(crate) fn is_good(&self) -> bool {
+        self.wrong.is_empty() && broken(&self.verdicts).is_empty()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let wrong: String = self.wrong.iter().map(|w| format!("wrong: {w}\n")).collect();
+        let (table, lasted) = (table(&self.verdicts), self.lasted);
+        format!(
+            "{table}{wrong}calls: {:?}\nit lasted {lasted:?}\n",
+            self.calls
+        )
+    }
+}
+
+/// A registry that runs.
+pub(crate) struct Seat {
+    registry: Arc<Registry>,
+    pub(crate) recorder: Recorder,
+    accepting: AbortOnDropHandle<()>,
+}
+
+pub(crate) struct World {
+    pub(crate) rng: StdRng,
+    pub(crate) net: Net,
+    pub(crate) book: Book,
+    pub(crate) identities: Vec<Identity>,
+    pub(crate) parties: Vec<Option<Party>>,
+    pub(crate) seat: Option<Seat>,
+    /// Hosts that are saying goodbye.
+    pub(crate) leaving: BTreeMap<usize, AbortOnDropHandle<()>>,
+    /// Counts services and calls, so that each has a name of its own.
+    named: i64,
+    started: i64,
+    _simulation: Simulation,
+}
+
+/// Runs the world of a seed, in a runtime of its own.
+pub(crate) fn run(seed: u64, plan: Option<Plan>, defect: Option<Defect>, trace: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(seed, trace);
+        let plan = plan.unwrap_or_else(|| Plan::draw(&mut world.rng));
+        world.run(plan, defect).await
+    })
+}
+
+impl World {
+    fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        Self {
+            net: Net::new(rng.random()),
+            book: Book::new(trace),
+            identities: Vec::new(),
+            parties: Vec::new(),
+            seat: None,
+            leaving: BTreeMap::new(),
+            named: 0,
+            started: 0,
+            _simulation: Simulation::begin(rng.random()),
+            rng,
+        }
+    }
+
+    async fn run(mut self, plan: Plan, defect: Option<Defect>) -> Report {
+        let start = Instant::now();
+        self.book.say(|| format!("{plan:?}"));
+        if let Some(defect) = defect {
+            self.net.bend(Bend::new(defect, REGISTRY));
+        }
+        self.start_registry().await;
+        for number in 0..plan.hosts {
+            self.settle_in(number, plan.watches_keys);
+            self.start_party(number).await;
+            self.offer(number);
+        }
+        let mut troubles = Troubles::new(plan);
+        troubles.run(&mut self).await;
+        if defect.is_some() {
+            self.misbehave().await;
+        }
+        self.rest().await;
+        self.end().await;
+        let history = self.book.history();
+        Report {
+            verdicts: check(&history, &Limits::for_ttl(TTL)),
+            wrong: self.book.all_wrong(),
+            trace: self.book.trace(),
+            calls: self.book.calls(),
+            records: history.records().to_vec(),
+            digest: self.net.digest(),
+            lasted: start.elapsed(),
+            bent: self.net.is_bent(),
+        }
+    }
+
+    fn settle_in(&mut self, number: usize, watches_keys: bool) {
+        let uuid = |rng: &mut StdRng| {
+            let bits: u128 = rng.random();
+            let hex = format!("{bits:032x}");
+            let parts = [
+                &hex[..8],
+                &hex[8..12],
+                &hex[12..16],
+                &hex[16..20],
+                &hex[20..],
+            ];
+            parts.join("-")
+        };
+        let last = u8::try_from(10 + number).unwrap();
+        let identity = Identity {
+            ip: Ipv4Addr::new(10, 0, 0, last),
+            framework: uuid(&mut self.rng).parse::<FrameworkId>().unwrap(),
+            session: uuid(&mut self.rng).parse::<SessionId>().unwrap(),
+            watches_keys: watches_keys && number == 0,
+        };
+        self.identities.push(identity);
+        self.parties.push(None);
+    }
+
+    pub(crate) async fn start_registry(&mut self) {
+        self.book.say(|| "the registry starts".to_owned());
+        let network = self.net.boot(REGISTRY);
+        let settings = Settings::default().seed(self.rng.random());
+        let registry = Registry::builder()
+            .settings(settings)
+            .start()
+            .await
+            .unwrap();
+        let registry = Arc::new(registry);
+        let recorder = Recorder::start(&self.book, &registry).await;
+        let address = format!("{REGISTRY}:{REGISTRY_PORT}");
+        let listener = network.listen(&address).await.unwrap();
+        let (served, book) = (Arc::clone(&registry), self.book.clone());
+        let accepting = async move {
+            loop {
+                let stream = listener.accept().await.unwrap();
+                if let Err(error) = served.attach(stream) {
+                    book.wrong(format!("the registry serves a connection not: {error}"));
+                }
+            }
+        };
+        self.seat = Some(Seat {
+            registry,
+            recorder,
+            accepting: AbortOnDropHandle::new(tokio::spawn(accepting)),
+        });
+    }
+
+    /// All in it is lost, and its address answers nothing.
+    pub(crate) fn kill_registry(&mut self, resets: bool) {
+        self.book
+            .say(|| format!("the registry is killed, resets: {resets}"));
+        self.net.crash(REGISTRY, resets);
+        self.seat = None;
+        self.book.push(What::Wiped);
+    }
+
+    pub(crate) async fn start_party(&mut self, number: usize) {
+        let identity = self.identities[number].clone();
+        self.book.say(|| format!("{} starts", identity.ip));
+        let network: Arc<dyn Network> = self.net.boot(identity.ip);
+        self.started += 1;
+        // No two calls have one number.
+        let calls = (self.rng.random(), self.started * 1_000_000);
+        let party = Party::start(&self.book, &self.net, &identity, network, calls).await;
+        self.parties[number] = Some(party);
+    }
+
+    /// One more service on a host.
+    pub(crate) fn offer(&mut self, number: usize) {
+        self.named += 1;
+        let Some(party) = &mut self.parties[number] else {
+            return;
+        };
+        let who = format!("{} service {}", party.identity.ip, self.named);
+        self.book.say(|| format!("{who} is registered"));
+        let export = service::export(&party.framework, &self.book, &who, 1);
+        party.offers.push(Offer {
+            export,
+            who,
+            version: 1,
+        });
+    }
+
+    /// Waits until nothing is left to be done.
+    async fn settle(&self) {
+        let begin = Instant::now();
+        let deadline = begin + SETTLE;
+        while let Err(why) = self.is_settled(begin) {
+            if Instant::now() >= deadline {
+                self.book.wrong(format!("no rest within {SETTLE:?}: {why}"));
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Party> {
+        self.parties.iter().flatten()
+    }
+
+    fn is_settled(&self, since: Instant) -> Result<(), String> {
+        let seat = self.seat.as_ref().ok_or("there is no registry")?;
+        if let Some(number) = self.parties.iter().position(Option::is_none) {
+            return Err(format!("{} does not run", self.identities[number].ip));
+        }
+        let mut expected = BTreeSet::new();
+        let mut exported = Vec::new();
+        for party in self.running() {
+            party.has_renewed_since(since)?;
+            let root = party.identity.root();
+            let ids = party.exported()?;
+            expected.extend(ids.iter().map(|id| format!("{root}/{id}")));
+            expected.insert(root);
+            exported.push((party.identity.ip, ids));
+        }
+        let stored: BTreeSet<String> = seat.recorder.seen().keys.into_keys().collect();
+        if stored != expected {
+            return Err(format!("the registry has {stored:?}, not {expected:?}"));
+        }
+        for party in self.running() {
+            let others = exported.iter().filter(|(ip, _)| *ip != party.identity.ip);
+            let ids = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
+            let others = self
+                .running()
+                .filter(|p| p.identity.ip != party.identity.ip);
+            let who = others.flat_map(|other| &other.offers);
+            let who = who
+                .map(|offer| (offer.who.clone(), offer.version))
+                .collect();
+            party.knows(&ids, &who)?;
+        }
+        Ok(())
+    }
+
+    /// Comes to rest, stays there for a while, and is judged.
+    async fn rest(&mut self) {
+        let begin = Instant::now();
+        self.settle().await;
+        self.book.push(What::Rest);
+        tokio::time::sleep(REST).await;
+        if let Err(why) = self.is_settled(begin) {
+            self.book.wrong(format!("the rest did not last: {why}"));
+        }
+        let Some(seat) = &mut self.seat else {
+            self.book.wrong("there is no registry".to_owned());
+            return;
+        };
+        let keys = seat.recorder.read().await;
+        for party in self.parties.iter().flatten() {
+            party.record(&self.net);
+            if !party.sees(&keys) {
+                let ip = party.identity.ip;
+                self.book
+                    .wrong(format!("the watch on {ip} does not show {keys:?}"));
+            }
+        }
+        self.call_everybody().await;
+    }
+
+    /// At rest each call is answered, once connections are used up that broke unnoticed: a call
+    /// that was sent over one is not for the client to send again.
+    async fn call_everybody(&self) {
+        let mut number = 0;
+        for party in self.running() {
+            for proxy in service::proxies(party.framework.registry()) {
+                let mut answered = false;
+                for _ in 0..TRIES {
+                    number -= 1;
+                    answered = service::call(&self.book, &proxy, number, 0).await;
+                    if answered {
+                        break;
+                    }
+                }
+                if !answered {
+                    let (ip, who) = (party.identity.ip, service::who(&proxy));
+                    self.book.wrong(format!("{ip} cannot call {who} at rest"));
+                }
+            }
+        }
+    }
+
+    /// Something changes, so that there is something to do wrong.
+    async fn misbehave(&mut self) {
+        self.settle().await;
+        self.net.arm();
+        self.offer(0);
+        let deadline = Instant::now() + SETTLE;
+        while !self.net.is_bent() && Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Ends all in order: nothing may be left.
+    async fn end(&mut self) {
+        let Some(seat) = self.seat.take() else { return };
+        let parties: Vec<Party> = self.parties.iter_mut().filter_map(Option::take).collect();
+        let goodbyes: Vec<_> = parties
+            .into_iter()
+            .map(|party| party.say_goodbye(&seat.recorder))
+            .collect();
+        futures::future::join_all(goodbyes).await;
+        let left = seat.recorder.client().leases().await.unwrap();
+        let left = left.leases().len();
+        if left > 0 {
+            self.book
+                .wrong(format!("{left} leases are left after all said goodbye"));
+        }
+        let Seat {
+            registry,
+            recorder,
+            accepting,
+        } = seat;
+        accepting.abort();
+        // Aborted is how it ends.
+        let _ = accepting.await;
+        drop(recorder);
+        match Arc::into_inner(registry) {
+            Some(registry) => registry.shutdown().await,
+            None => self
+                .book
+                .wrong("somebody holds the registry still".to_owned()),
+        }
+        tokio::time::sleep(END).await;
+        let tasks = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        if tasks > 0 {
+            self.book
+                .wrong(format!("{tasks} tasks are left after the end"));
+        }
+    }
+}

@@ -15,12 +15,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::namespace::Namespace;
 use support::{
-    Cluster, Cut, Decoded, Etcd, EtcdVersion, Flow, Ipopo, IpopoOptions, Mode, Proxy, eventually,
-    ipopo_decoder,
+    Cluster, Cut, Decoded, Etcd, EtcdVersion, Flow, Ipopo, IpopoOptions, Mode, Proxy, Server,
+    eventually, ipopo_decoder, on_each_server,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+
+on_each_server!(
+    an_ipopo_sees_and_calls_the_sample_of_another_through_any_server,
+    an_ipopo_sees_the_update_and_after_its_ttl_the_death_of_another,
+);
 
 #[tokio::test]
 async fn etcd_of_each_version_answers_and_keeps_its_data_over_a_restart() {
@@ -114,9 +119,7 @@ const HELLO: &str = "org.eclipse.ecf.examples.hello.IHello";
 const TYPES: &str = "osgi.remote.test.ITypes";
 const SOON: Duration = Duration::from_secs(20);
 
-#[tokio::test]
-async fn an_ipopo_sees_and_calls_the_sample_of_another_through_etcd() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn an_ipopo_sees_and_calls_the_sample_of_another_through_any_server(etcd: Server) {
     let mut exporter = Ipopo::start(IpopoOptions::new(&etcd)).await;
     let importer = Ipopo::start(IpopoOptions::new(&etcd)).await;
 
@@ -161,9 +164,7 @@ async fn an_ipopo_sees_and_calls_the_sample_of_another_through_etcd() {
     assert_eq!(error.class, "LookupError");
 }
 
-#[tokio::test]
-async fn an_ipopo_sees_the_update_and_after_its_ttl_the_death_of_another() {
-    let etcd = Etcd::start(EtcdVersion::V3_4).await;
+async fn an_ipopo_sees_the_update_and_after_its_ttl_the_death_of_another(etcd: Server) {
     let options = IpopoOptions {
         lease_ttl: 2,
         ..IpopoOptions::new(&etcd)

@@ -187,11 +187,18 @@ fn twice() -> Vec<Command> {
             nested(delete(b"a")),
             nested(put(b"b")),
             nested(delete(b"b")),
+            // etcd takes the end of this range as it is written, and sees no key changed twice.
+            Op::Delete(Delete {
+                span: Span::to(b"c", b"\0"),
+                prev: true,
+            }),
+            put(b"c"),
         ],
         failure: Vec::new(),
     };
     vec![
         Command::Put(Put::of(b"a", b"1")),
+        Command::Put(Put::of(b"c", b"1")),
         Command::Watch {
             stream: 0,
             watch: Watch {

@@ -36,7 +36,7 @@ use run::{Answers, Target};
 use support::{Embedded, Etcd, EtcdVersion};
 
 /// About thirty seconds on two cores.
-const CASES: u32 = 60;
+const CASES: u32 = 150;
 const CASES_VARIABLE: &str = "DIFFERENTIAL_CASES";
 
 /// etcd's own timing, on which the shortest TTL depends.

@@ -444,7 +444,8 @@ impl Case<'_> {
         for (stream, of) in &self.streams {
             let told = Stream::of(&of.stream.received().answers).watches;
             for (index, (told, (_, watch, begins))) in told.iter().zip(&of.asked).enumerate() {
-                if !told.canceled && !(watch.no_put && watch.no_delete) {
+                let tells = !(watch.no_put && watch.no_delete);
+                if tells && !told.canceled {
                     keys.insert(first_key(watch));
                     waiting.push((*stream, index, watch.no_delete, *begins));
                 }

@@ -108,7 +108,7 @@ async fn transactions_print_the_same() {
     const FORMS: [&str; 5] = [
         "value(\"a\") = \"1\"\nversion(\"b\") = \"0\"\n\nput b 2\nget a\n\nput c 3\n\n",
         "mod(\"a\") > \"100\"\n\nput b 2\n\nget a\ndel a --prev-kv\nget a\n\n",
-        "create(\"a\") = \"0\"\nlease(\"a\") = \"0\"\n\nput a 7\nget \"\" --prefix\n\n\n",
+        "create(\"a\") = \"0\"\nversion(\"c\") < \"9\"\n\nput a 7\nget \"\" --prefix\n\n\n",
         "\nput a 1\nput a 2\n\n\n",
         "\n\n\n",
     ];

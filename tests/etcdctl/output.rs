@@ -74,7 +74,7 @@ fn hide(value: &mut Value) {
     }
 }
 
-/// JSON with its names and types only.
+/// JSON with its names and types only, but for the addresses of peers.
 pub fn shape(text: &str) -> String {
     let mut value: Value = serde_json::from_str(text).unwrap();
     blank(&mut value);
@@ -84,7 +84,11 @@ pub fn shape(text: &str) -> String {
 fn blank(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(blank),
-        Value::Object(fields) => fields.values_mut().for_each(blank),
+        Value::Object(fields) => {
+            // The registry has no peers, and says none.
+            fields.remove("peerURLs");
+            fields.values_mut().for_each(blank);
+        }
         Value::Number(_) => *value = Value::from(0),
         Value::String(_) => *value = Value::from(""),
         Value::Null | Value::Bool(_) => {}

@@ -123,7 +123,7 @@ impl Writer<'_> {
     }
 
     /// To a watch, what was before an event is what was before its revision, as in etcd, also when the
-    /// transaction changed the key before.
+    /// transaction changed the key before; and before a key's creation there was nothing.
     fn tell_what_was_before_the_revision(&mut self) {
         let mut before: HashMap<&[u8], Option<&Arc<PbKeyValue>>> = HashMap::new();
         let mut all = Vec::with_capacity(self.changes.len());
@@ -132,7 +132,9 @@ impl Writer<'_> {
             all.push(first.or_insert(change.previous.as_ref()).cloned());
         }
         for (change, previous) in self.changes.iter_mut().zip(all) {
-            change.previous = previous;
+            let creates =
+                change.kind == Kind::Put && change.kv.create_revision == change.kv.mod_revision;
+            change.previous = previous.filter(|_| !creates);
         }
     }
 

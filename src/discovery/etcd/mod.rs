@@ -15,6 +15,7 @@ pub mod keys;
 mod memory;
 mod preference;
 mod staleness;
+mod suspects;
 mod view;
 
 use std::collections::BTreeSet;
@@ -73,7 +74,6 @@ impl EtcdDiscovery {
             .clone()
             .map(|path| Memory::new(path, top.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(view.clone().end_suspects());
         if let Some(memory) = &memory {
             match memory.load() {
                 Ok(known) => view.remember(known),
@@ -93,6 +93,10 @@ impl EtcdDiscovery {
         let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
         let watcher = Arc::new(watcher);
         tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
+        let lister = Arc::clone(&watcher);
+        tasks.spawn(suspects::end(view.clone(), watcher.status(), move || {
+            lister.relist();
+        }));
         if let Some(limit) = config.stale_limit {
             let (status, watcher) = (watcher.status(), Arc::clone(&watcher));
             tasks.spawn(staleness::keep_limit(limit, status, watcher, view.clone()));

@@ -187,33 +187,23 @@ impl View {
         self.state.lock().synced
     }
 
-    /// Removes the suspects whose time is over; runs until it is dropped.
-    pub(super) async fn end_suspects(self) {
-        let mut status = self.status();
-        loop {
-            let next = self.state.lock().next_deadline();
-            let deadline = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            // In this order, so that a simulation repeats exactly. What is over
-            // is taken out at once, so that the deadline does not come again.
-            tokio::select! {
-                biased;
-                () = deadline => {
-                    let mut state = self.state.lock();
-                    state.expire(Instant::now());
-                    self.report(&state);
-                }
-                changed = status.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
+    /// When the first suspect's time is over; none without suspects.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.state.lock().next_deadline()
+    }
+
+    /// Removes the suspects whose time was over then.
+    pub(super) fn expire(&self, then: Instant) {
+        let mut state = self.state.lock();
+        state.expire(then);
+        self.report(&state);
+    }
+
+    /// Keeps the suspects whose time was over then once more, from now on.
+    pub(super) fn hold_again(&self, then: Instant) {
+        let mut state = self.state.lock();
+        state.hold_again(then, Instant::now());
+        self.report(&state);
     }
 
     fn report(&self, state: &State) {
@@ -537,6 +527,23 @@ impl State {
             .values()
             .filter_map(|suspect| suspect.until)
             .min()
+    }
+
+    fn hold_again(&mut self, then: Instant, now: Instant) {
+        let Some(guard) = &self.guard else { return };
+        let until = now + guard.hold;
+        let over: Vec<EndpointId> = self
+            .suspects
+            .iter()
+            .filter(|(_, suspect)| suspect.until.is_some_and(|until| until <= then))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in over {
+            for carrier in self.carriers.get_mut(&id).into_iter().flatten() {
+                carrier.presence = Presence::Suspect { until };
+            }
+            self.publish(&id);
+        }
     }
 
     fn expire(&mut self, now: Instant) {

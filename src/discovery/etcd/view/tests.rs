@@ -207,19 +207,40 @@ async fn one_session_that_vanishes_takes_its_endpoints_along_at_once() {
 async fn endpoints_of_many_sessions_that_vanish_at_once_are_kept_and_then_removed() {
     let mut bench = bench();
     bench.crowd(6);
-    let clock = tokio::spawn(bench.view.clone().end_suspects());
     bench.vanish([1, 2, 3]);
     assert_eq!(bench.notes().len(), 6);
     assert_eq!(bench.suspects(), 3);
-    let mut status = bench.view.status();
-    let begun = Instant::now();
-    status.wait_for(|s| s.suspects.is_empty()).await.unwrap();
-    assert!(begun.elapsed() >= TTL + std::time::Duration::from_secs(10));
+    let deadline = bench.view.next_deadline().unwrap();
+    assert_eq!(
+        deadline,
+        Instant::now() + TTL + std::time::Duration::from_secs(10)
+    );
+    bench
+        .view
+        .expire(deadline - std::time::Duration::from_millis(1));
+    assert_eq!(bench.suspects(), 3);
+    bench.view.expire(deadline);
     assert_eq!(
         bench.notes(),
         noted(&[("e4", "first"), ("e5", "first"), ("e6", "first")])
     );
-    clock.abort();
+    assert_eq!(bench.view.next_deadline(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspects_that_are_kept_again_get_their_whole_time_once_more() {
+    let mut bench = bench();
+    bench.crowd(3);
+    bench.vanish([1, 2, 3]);
+    let first = bench.view.next_deadline().unwrap();
+    tokio::time::sleep_until(first + TTL).await;
+    bench.view.hold_again(first);
+    bench.view.expire(first);
+    assert_eq!((bench.notes().len(), bench.suspects()), (3, 3));
+    let again = Instant::now() + TTL + std::time::Duration::from_secs(10);
+    assert_eq!(bench.view.next_deadline(), Some(again));
+    bench.view.expire(again);
+    assert_eq!((bench.notes().len(), bench.suspects()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

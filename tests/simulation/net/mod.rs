@@ -173,6 +173,7 @@ impl Net {
             for side in 0..2 {
                 if connection.hosts[side] == ip {
                     connection.dead[side] = true;
+                    connection.pipes[side].lose_what_is_sent();
                     connection.pipes[side].wake();
                     connection.pipes[1 - side].wake();
                 }

@@ -171,6 +171,7 @@ async fn what_a_host_sent_before_its_crash_and_nobody_got_is_lost() {
     assert_eq!(read(&mut near, 5).await.unwrap(), b"early");
     pair.net.cut(B, A);
     far.write_all(b"late").await.unwrap();
+    tokio::time::sleep(SECOND).await;
     pair.net.crash(B, false);
     pair.net.heal(B, A);
     let waiting = tokio::time::timeout(60 * SECOND, read(&mut near, 4)).await;

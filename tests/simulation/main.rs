@@ -2,8 +2,8 @@
 //!
 //! Each world follows from its seed: what goes wrong, when, and how long everything takes. It is
 //! judged by the checker that judges real faults and the machines' schedules too. `SIM_SCHEDULES=N`
-//! sets the number of worlds; `SIM_SEED=S` runs the world of one seed and prints all that happened
-//! in it. A failure prints its seed, and the command that runs it again.
+//! sets the number of worlds; `SIM_SEED=S` alone runs the world of one seed and prints all that
+//! happened in it, and with `SIM_SCHEDULES` it is the first seed. A failure prints its seed, and the command that runs it again.
 #![cfg(all(feature = "embedded", feature = "xmlrpc"))]
 #![allow(
     clippy::unwrap_used,
@@ -73,21 +73,22 @@ fn explain(seed: u64) -> String {
 
 #[test]
 fn every_simulated_schedule_keeps_every_invariant() {
-    if let Some(seed) = parameter("SIM_SEED") {
+    let (seed, count) = (parameter("SIM_SEED"), parameter("SIM_SCHEDULES"));
+    if let (Some(seed), None) = (seed, count) {
         let report = run(seed, None, None, true);
         println!("{}\n{}", report.trace.join("\n"), report.text());
         assert!(report.is_good(), "{}", report.text());
         return;
     }
-    let count = parameter("SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let next = AtomicU64::new(0);
+    let (first, count) = (seed.unwrap_or(0), count.unwrap_or(SCHEDULES));
+    let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while failed.load(Ordering::Relaxed) == u64::MAX {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= count {
+                    if seed - first >= count {
                         break;
                     }
                     if !is_good(seed) {

@@ -167,12 +167,16 @@ impl Net {
             if resets {
                 state.reset_from(number, ip);
             }
-            let Some(connection) = state.connections.get_mut(&number) else {
-                continue;
-            };
             for side in 0..2 {
-                if connection.hosts[side] == ip {
+                let Some(hosts) = state.connections.get(&number).map(|c| c.hosts) else {
+                    continue;
+                };
+                let cut_since = state.link(ip, hosts[1 - side]).cut_since;
+                if let Some(connection) = state.connections.get_mut(&number)
+                    && hosts[side] == ip
+                {
                     connection.dead[side] = true;
+                    connection.pipes[side].lose_what_is_sent(cut_since);
                     connection.pipes[side].wake();
                     connection.pipes[1 - side].wake();
                 }

@@ -81,6 +81,15 @@ impl Pipe {
         self.wake();
     }
 
+    /// The writer is no more: what has not arrived is sent by nobody again.
+    pub(super) fn lose_what_is_sent(&mut self, cut_since: Option<Instant>) {
+        let now = cut_since.unwrap_or_else(Instant::now);
+        let arrived = |s: &Segment| s.at <= now || matches!(s.kind, Kind::Reset);
+        self.segments.retain(arrived);
+        self.bytes = self.segments.iter().map(|s| s.kind.size()).sum();
+        self.last = self.segments.back().map(|s| s.at);
+    }
+
     pub(super) fn wake(&mut self) {
         for waker in [self.reader.take(), self.writer.take()]
             .into_iter()

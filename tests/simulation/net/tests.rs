@@ -164,6 +164,21 @@ async fn a_silent_crash_is_noticed_by_who_sends_once_the_host_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_host_sent_before_its_crash_and_nobody_got_is_lost() {
+    let pair = Pair::new().await;
+    let (mut near, mut far) = pair.connect().await;
+    far.write_all(b"early").await.unwrap();
+    assert_eq!(read(&mut near, 5).await.unwrap(), b"early");
+    pair.net.cut(B, A);
+    far.write_all(b"late").await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    pair.net.crash(B, false);
+    pair.net.heal(B, A);
+    let waiting = tokio::time::timeout(60 * SECOND, read(&mut near, 4)).await;
+    assert!(waiting.is_err(), "a host that is off sends: {waiting:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_waits_for_a_reader_that_does_not_read() {
     let pair = Pair::new().await;
     let (mut near, mut far) = pair.connect().await;

@@ -9,6 +9,7 @@
 #![allow(clippy::expect_used, reason = "a failed check is to end the run")]
 
 use osgi_remote::discovery::etcd::keys;
+use osgi_remote::endpoint::edef;
 use osgi_remote::endpoint::service_info::{decode, encode};
 use osgi_remote::filter::Filter;
 use osgi_remote::names::TopKey;
@@ -74,5 +75,26 @@ pub fn filter(data: &[u8]) {
             let _ = filter.matches(&properties);
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Whatever document is descriptions, errors, or both. What was read can be
+/// written, and reads back the same.
+pub fn edef(data: &[u8]) {
+    for read in edef::Reader::new(data) {
+        match read {
+            Ok(description) => {
+                let written = edef::to_string([&description]).expect("what was read has a form");
+                let again = edef::read(&written);
+                let [Ok(again)] = again.as_slice() else {
+                    panic!("{written} is read as {again:?}");
+                };
+                assert!(
+                    again.same_content(&description),
+                    "{again:?} is not {description:?}"
+                );
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! `docs/conformance.md` says what is true: it has a row for each rule, and
-//! each test that it names exists.
+//! `docs/conformance.md` says what is true: it has a row for each rule and for
+//! what peers' tests hold true, and each test that it names exists.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,9 +29,6 @@ const RULES: [(char, usize); 15] = [
     ('K', 4),
 ];
 
-/// Rules without a test. It may only become smaller.
-const OPEN: usize = 47;
-
 const NOT_APPLICABLE: &str = "not applicable: ";
 
 fn table() -> BTreeMap<String, String> {
@@ -52,25 +49,78 @@ fn table() -> BTreeMap<String, String> {
     rows
 }
 
+/// The last table: each peer and behaviour, and our tests.
+fn peers() -> BTreeMap<(String, String), String> {
+    let page = include_str!("../docs/conformance.md");
+    let (_, page) = page.split_once("## What peers").unwrap();
+    let mut rows = BTreeMap::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, peer, behaviour, pinned, _] = cells.as_slice() else {
+            continue;
+        };
+        if *peer == "peer" || peer.starts_with("---") {
+            continue;
+        }
+        let key = ((*peer).to_owned(), (*behaviour).to_owned());
+        let before = rows.insert(key, (*pinned).to_owned());
+        assert_eq!(before, None, "{line} stands twice");
+    }
+    rows
+}
+
 fn tests_of(pinned: &str) -> impl Iterator<Item = &str> {
     pinned.split('`').skip(1).step_by(2)
 }
 
-/// The names of all functions in the sources.
-fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+/// The names of all tests in the sources: functions with an attribute that
+/// says so, and those that a macro makes tests of.
+fn tests(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            functions(&path, names);
+            tests(&path, names);
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let code = fs::read_to_string(&path).unwrap();
-            let after_fn = code.lines().filter_map(|line| line.split_once("fn "));
-            names.extend(after_fn.filter_map(|(before, after)| {
-                let is_code = !before.contains("//") && !before.contains('"');
-                let name = after.split(['(', '<']).next()?;
-                is_code.then(|| name.to_owned())
-            }));
+            tests_in(&fs::read_to_string(&path).unwrap(), names);
         }
+    }
+}
+
+fn tests_in(code: &str, names: &mut BTreeSet<String>) {
+    let mut is_test = false;
+    let mut in_macro = false;
+    for line in code.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, after)) = line.split_once("fn ")
+            && !line.starts_with("//")
+        {
+            let name = after.split(['(', '<']).next().unwrap_or_default();
+            if std::mem::take(&mut is_test) {
+                names.insert(name.to_owned());
+            }
+        }
+        in_macro |= line.starts_with("on_each_server!(");
+        if in_macro {
+            let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            names.extend(words.map(str::to_owned));
+            in_macro = !line.ends_with(");");
+        }
+    }
+}
+
+#[test]
+fn what_is_commented_out_or_no_test_is_not_taken_for_one() {
+    let code = "#[test]\nfn one() {}\nfn helper() {}\n// #[test]\n// fn gone() {}\n\
+                #[tokio::test(start_paused = true)]\nasync fn two() {}\n\
+                on_each_server!(\n    three,\n    four\n);\nasync fn five() {}\n";
+    let mut names = BTreeSet::new();
+    tests_in(code, &mut names);
+    for name in ["one", "two", "three", "four"] {
+        assert!(names.contains(name), "{name}");
+    }
+    for name in ["helper", "gone", "five"] {
+        assert!(!names.contains(name), "{name}");
     }
 }
 
@@ -90,10 +140,13 @@ fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     for folder in ["src", "tests", "macros"] {
-        functions(&root.join(folder), &mut names);
+        tests(&root.join(folder), &mut names);
     }
-    let table = table();
-    let named = table
+    let rules = table().into_iter();
+    let behaviours = peers().into_iter();
+    let behaviours = behaviours.map(|((peer, what), pinned)| (format!("{peer}: {what}"), pinned));
+    let rows: Vec<_> = rules.chain(behaviours).collect();
+    let named = rows
         .iter()
         .flat_map(|(id, pinned)| tests_of(pinned).map(move |test| (id, test)));
     let missing: Vec<_> = named.filter(|(_, test)| !names.contains(*test)).collect();
@@ -101,20 +154,26 @@ fn every_test_that_is_named_exists() {
 }
 
 #[test]
-fn every_row_has_a_test_or_a_reason_or_is_counted_as_open() {
-    let table = table();
-    let open = table.values().filter(|pinned| *pinned == "open").count();
-    for (id, pinned) in &table {
+fn every_row_has_a_test_or_a_reason() {
+    for (id, pinned) in table() {
         let reason = pinned.strip_prefix(NOT_APPLICABLE);
+        let has_reason = reason.is_some_and(|reason| reason.len() > 10);
         assert!(
-            tests_of(pinned).next().is_some()
-                || reason.is_some_and(|reason| reason.len() > 10)
-                || pinned == "open",
+            tests_of(&pinned).next().is_some() || has_reason,
             "{id} has '{pinned}'"
         );
     }
-    assert_eq!(
-        open, OPEN,
-        "open rules: lower OPEN when one is pinned, and pin no fewer"
-    );
+}
+
+/// The same words for the same peer may stand once.
+#[test]
+fn every_behaviour_of_a_peer_stands_once_and_has_a_test() {
+    let rows = peers();
+    assert!(rows.len() > 40, "only {} rows", rows.len());
+    for ((peer, behaviour), pinned) in rows {
+        assert!(
+            tests_of(&pinned).next().is_some(),
+            "{peer}: {behaviour}: '{pinned}'"
+        );
+    }
 }

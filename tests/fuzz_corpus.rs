@@ -1,6 +1,7 @@
 //! A short run of the fuzz targets' checks: on the committed corpus, and on
 //! random changes of it. `make fuzz` runs the real fuzzer.
 
+#![cfg(feature = "edef")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
@@ -29,7 +30,7 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Pieces of the grammars, so that a change is likely to mean something.
-const PIECES: [&[u8]; 16] = [
+const PIECES: [&[u8]; 22] = [
     b"\"",
     b"{",
     b"}",
@@ -46,6 +47,12 @@ const PIECES: [&[u8]; 16] = [
     b"\xff",
     b"-1",
     b"ecf.rsvc.id",
+    b"<",
+    b"/>",
+    b"<value>",
+    b"</property>",
+    b"value-type=\"int\"",
+    b"&#1;",
 ];
 
 fn change(input: &[u8], rng: &mut StdRng) -> Vec<u8> {
@@ -106,4 +113,9 @@ fn any_key_is_of_a_session_or_an_endpoint_or_an_error() {
 #[test]
 fn any_text_is_a_filter_or_an_error() {
     run("filter", checks::filter);
+}
+
+#[test]
+fn any_document_is_descriptions_or_errors() {
+    run("edef", checks::edef);
 }

@@ -11,11 +11,13 @@ use tracing::warn;
 
 pub use self::registration::ExportRegistration;
 use super::book::{Endpoint, Page, Pages, Slot};
+use super::guarded::Permissions;
 use super::wish::{
     Choice, ExportError, Wish, expanded, merge, overlaid, required_intents, supported,
 };
 use super::{
-    AdminError, AdminEventKind, AdminReference, ExportReference, RemoteServiceAdmin, Shared,
+    AdminError, AdminEventKind, AdminReference, EndpointAction, ExportReference,
+    RemoteServiceAdmin, Shared,
 };
 use crate::ambient;
 use crate::distribution::{ExportRequest, Exported, ExportedEndpoint, Provider, Trouble, Troubles};
@@ -188,6 +190,18 @@ impl RemoteServiceAdmin {
         overlay: &Properties,
         have: &[String],
     ) -> Result<Vec<ExportRegistration>, ExportError> {
+        self.export_as(service, overlay, have, None).await
+    }
+
+    /// [`RemoteServiceAdmin::export_besides`] for a client with some
+    /// permissions only.
+    pub(super) async fn export_as(
+        &self,
+        service: &ServiceReference,
+        overlay: &Properties,
+        have: &[String],
+        permissions: Option<&Permissions>,
+    ) -> Result<Vec<ExportRegistration>, ExportError> {
         // Two at once would both find no endpoint that they could share.
         let _turn = self.0.turns.take(service.id()).await;
         let properties = overlaid(service, overlay);
@@ -213,16 +227,42 @@ impl RemoteServiceAdmin {
         };
         let mut registrations = Vec::new();
         for choice in chosen {
-            let slot = match self.join(&wanted, &choice) {
-                Some(joined) => joined,
-                None => self.open(&wanted, choice).await,
+            let slot = match self.refusal(&wanted, &choice, permissions) {
+                Some(refused) => refused,
+                None => {
+                    let slot = match self.join(&wanted, &choice) {
+                        Some(joined) => joined,
+                        None => self.open(&wanted, choice).await,
+                    };
+                    slot.unwrap_or_else(|error| self.0.book.fail(None, error))
+                }
             };
             registrations.push(ExportRegistration {
-                slot: slot.unwrap_or_else(|error| self.0.book.fail(None, error)),
+                slot,
                 admin: Arc::downgrade(&self.0),
             });
         }
         Ok(registrations)
+    }
+
+    /// The invalid registration of an export that is not permitted (rule
+    /// K03).
+    fn refusal(
+        &self,
+        wanted: &Wanted<'_>,
+        choice: &Choice,
+        permissions: Option<&Permissions>,
+    ) -> Option<Export> {
+        let permissions = permissions?;
+        let shape = wanted.shape(choice.clone());
+        let described = self.describe(&shape, wanted.properties, &Properties::new(), 0);
+        let described = match described {
+            Ok(described) => Arc::new(described),
+            Err(error) => return Some(self.0.book.fail(None, error)),
+        };
+        let checked = permissions.check(EndpointAction::Export, &described);
+        let refused = checked.err()?;
+        Some(self.0.book.fail(Some(&described), refused.into()))
     }
 
     /// Shares an endpoint that is there, if there is one.
@@ -242,18 +282,8 @@ impl RemoteServiceAdmin {
     }
 
     /// Makes an endpoint.
-    async fn open(
-        &self,
-        wanted: &Wanted<'_>,
-        (config_type, provider): Choice,
-    ) -> Result<Export, AdminError> {
-        let shape = Shape {
-            service: wanted.service.clone(),
-            config_type,
-            interfaces: wanted.interfaces.to_vec(),
-            provider,
-            id: EndpointId::random(),
-        };
+    async fn open(&self, wanted: &Wanted<'_>, choice: Choice) -> Result<Export, AdminError> {
+        let shape = wanted.shape(choice);
         let request = ExportRequest::new(
             shape.config_type.clone(),
             shape.id.as_str(),
@@ -432,6 +462,18 @@ struct Wanted<'a> {
     properties: &'a Properties,
     interfaces: &'a [String],
     dispatch: &'a Arc<dyn Dispatch>,
+}
+
+impl Wanted<'_> {
+    fn shape(&self, (config_type, provider): Choice) -> Shape {
+        Shape {
+            service: self.service.clone(),
+            config_type,
+            interfaces: self.interfaces.to_vec(),
+            provider,
+            id: EndpointId::random(),
+        }
+    }
 }
 
 /// Has an endpoint's registrations told of its trouble (rules X13, V06).

@@ -1,19 +1,25 @@
 //! Importing endpoints (OSGi Compendium 122.5.2).
 
-use std::fmt;
+mod registration;
+
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use tracing::{debug, warn};
 
+pub use self::registration::ImportRegistration;
 use super::book::{Endpoint, Page, Pages, Slot};
+use super::bounded::Bounded;
 use super::wish::merge;
 use super::{
     AdminError, AdminEventKind, AdminReference, ImportReference, PackageVersions,
     RemoteServiceAdmin, Shared,
 };
-use crate::distribution::{ImportedEndpoint, Provider, Trouble, Troubles, provider_for};
+use crate::distribution::{
+    ImportedEndpoint, Provider, Trouble, Troubles, basic_timeout, provider_for,
+};
 use crate::endpoint::EndpointDescription;
+use crate::interface::Invoker;
 use crate::names::{EndpointId, osgi};
 use crate::properties::{Properties, Value};
 use crate::services::{Service, ServiceReference, ServiceRegistration};
@@ -35,6 +41,8 @@ enum Phase {
     Fresh,
     Open {
         endpoint: Box<dyn ImportedEndpoint>,
+        /// Where its calls are bounded in time, if it does not do that.
+        bounded: Option<Arc<Bounded>>,
         proxy: ServiceRegistration,
     },
     Ended,
@@ -78,7 +86,15 @@ impl State {
     fn open(&self, admin: &Shared) -> Result<Phase, AdminError> {
         let description = self.description();
         let endpoint = self.provider.import(&description)?;
-        let service = Service::remote(description.interfaces(), &endpoint.invoker());
+        let mut invoker = endpoint.invoker();
+        let bounded = (!endpoint.keeps_timeout())
+            .then(|| Arc::new(Bounded::new(Arc::clone(&invoker), self.id.clone())));
+        if let Some(bounded) = &bounded {
+            // Before anybody can call. One that does not read is told later.
+            bounded.set(basic_timeout(&description).unwrap_or_default());
+            invoker = Arc::clone(bounded) as Arc<dyn Invoker>;
+        }
+        let service = Service::remote(description.interfaces(), &invoker);
         let properties = self.proxy_properties(&description, endpoint.as_ref());
         let proxy = match admin.registry.register(service, properties) {
             Ok(proxy) => proxy,
@@ -88,7 +104,31 @@ impl State {
             }
         };
         *self.proxy.write() = Some(proxy.reference().clone());
-        Ok(Phase::Open { endpoint, proxy })
+        Ok(Phase::Open {
+            endpoint,
+            bounded,
+            proxy,
+        })
+    }
+
+    /// Has calls obey the endpoint's timeout where its provider does not see
+    /// to that; one that does not read is told (rules N06, V06).
+    fn bound(&self, admin: &Shared, phase: &Phase) {
+        let Phase::Open {
+            bounded: Some(bounded),
+            ..
+        } = phase
+        else {
+            return;
+        };
+        match basic_timeout(&self.description()) {
+            Ok(timeout) => bounded.set(timeout),
+            Err(error) => {
+                bounded.set(None);
+                let kind = AdminEventKind::ImportWarning;
+                admin.book.tell_all(self, kind, Some(error.into()));
+            }
+        }
     }
 
     /// Has the proxy follow a description. Whoever shares it is told.
@@ -98,7 +138,10 @@ impl State {
         phase: &Phase,
         description: &Arc<EndpointDescription>,
     ) -> Result<(), AdminError> {
-        let Phase::Open { endpoint, proxy } = phase else {
+        let Phase::Open {
+            endpoint, proxy, ..
+        } = phase
+        else {
             return Err(AdminError::Closed);
         };
         let before = self.description();
@@ -113,6 +156,7 @@ impl State {
         admin
             .book
             .tell_all(self, AdminEventKind::ImportUpdate, None);
+        self.bound(admin, phase);
         Ok(())
     }
 
@@ -194,7 +238,10 @@ impl State {
 
     fn end(&self, admin: &Shared, phase: &mut Phase) {
         let before = std::mem::replace(phase, Phase::Ended);
-        if let Phase::Open { endpoint, proxy } = before {
+        if let Phase::Open {
+            endpoint, proxy, ..
+        } = before
+        {
             // First the proxy: nobody finds what is about to end.
             proxy.unregister();
             endpoint.close();
@@ -346,6 +393,7 @@ impl RemoteServiceAdmin {
             }
         }
         let slot = self.0.book.open(state);
+        state.bound(&self.0, phase);
         if let Phase::Open { endpoint, .. } = phase {
             endpoint.watch(troubles(state));
         }
@@ -385,104 +433,4 @@ fn troubles(state: &Arc<State>) -> Troubles {
         };
         admin.book.tell_all(&*state, kind, Some(error.into()));
     })
-}
-
-/// An import, in the hands of who asked for it. Dropping it closes it.
-pub struct ImportRegistration {
-    slot: Import,
-    versions: Arc<PackageVersions>,
-    admin: Weak<Shared>,
-}
-
-impl ImportRegistration {
-    /// What others may know of it; `None` if it is closed.
-    ///
-    /// # Errors
-    ///
-    /// If the registration is invalid (rule L03).
-    pub fn reference(&self) -> Result<Option<ImportReference>, AdminError> {
-        match self.error() {
-            Some(error) => Err(AdminError::Invalid(error)),
-            None if self.slot.endpoint().is_none() => Ok(None),
-            None => Ok(Some(ImportReference(Arc::clone(&self.slot)))),
-        }
-    }
-
-    /// The endpoint's description; `None` if the registration is closed or
-    /// invalid.
-    pub fn description(&self) -> Option<Arc<EndpointDescription>> {
-        self.slot.description()
-    }
-
-    /// The proxy; `None` if the registration is closed or invalid.
-    pub fn proxy(&self) -> Option<ServiceReference> {
-        self.slot.endpoint()?.proxy()
-    }
-
-    /// Why the registration is invalid, if it is (rule L02). Closing does not
-    /// change it.
-    pub fn error(&self) -> Option<Arc<AdminError>> {
-        self.slot.error()
-    }
-
-    /// Why the latest update failed, if it did (rule U05).
-    pub fn update_error(&self) -> Option<Arc<AdminError>> {
-        self.slot.update_error.lock().clone()
-    }
-
-    /// Follows a changed description of the same endpoint: the proxy stays,
-    /// with new properties (rule U05). All who share it see it, and there is
-    /// an event for each.
-    ///
-    /// # Errors
-    ///
-    /// If the registration is closed or invalid, the description is of
-    /// another endpoint, asks for what a proxy cannot change (interfaces,
-    /// config type), or the provider cannot follow; everything then stays as
-    /// it was.
-    pub fn update(&self, description: &Arc<EndpointDescription>) -> Result<(), AdminError> {
-        let updated = self.slot.to_update().and_then(|state| {
-            let shared = self.admin.upgrade().ok_or(AdminError::Closed)?;
-            RemoteServiceAdmin(shared).update_import(&state, description, &self.versions)
-        });
-        let error = updated.as_ref().err().cloned().map(Arc::new);
-        *self.slot.update_error.lock() = error;
-        updated
-    }
-
-    /// Ends the import. If this was the last registration of the endpoint the
-    /// proxy goes, and calls under way end with
-    /// [`CallError::EndpointRemoved`](crate::interface::CallError::EndpointRemoved).
-    /// Closing twice does nothing, nor does closing what is invalid (rule
-    /// L05).
-    pub fn close(&self) {
-        let Some(state) = self.slot.endpoint() else {
-            return;
-        };
-        match self.admin.upgrade() {
-            Some(admin) => state.leave(&admin, &self.slot),
-            None => {
-                let before = std::mem::replace(&mut *state.phase.lock(), Phase::Ended);
-                if let Phase::Open { endpoint, .. } = before {
-                    endpoint.close();
-                }
-            }
-        }
-    }
-}
-
-impl Drop for ImportRegistration {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl fmt::Debug for ImportRegistration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImportRegistration")
-            .field("number", &self.slot.number)
-            .field("endpoint", &self.description())
-            .field("error", &self.error())
-            .finish_non_exhaustive()
-    }
 }

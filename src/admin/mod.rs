@@ -11,8 +11,10 @@
 //! tells of a registration and can be given to anybody (rule L08).
 
 mod book;
+mod bounded;
 mod event;
 mod export;
+mod guarded;
 mod import;
 mod provider_service;
 mod reference;
@@ -35,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use event::{AdminEvent, AdminEventKind, AdminEvents, EventsLost};
 pub use export::ExportRegistration;
+pub use guarded::{EndpointAction, EndpointPermission, GuardedAdmin, GuardedEvents, NotPermitted};
 pub use import::ImportRegistration;
 pub use reference::{AdminReference, ExportReference, ImportReference};
 pub use versions::{PackageVersions, VersionMismatch, VersionRule};
@@ -106,6 +109,9 @@ pub enum AdminError {
     /// I07).
     #[error(transparent)]
     PackageVersion(#[from] Box<VersionMismatch>),
+    /// The client may not do this (rule K03).
+    #[error(transparent)]
+    NotPermitted(Box<NotPermitted>),
     /// The service registry refused the proxy.
     #[error(transparent)]
     Registry(#[from] RegistryError),

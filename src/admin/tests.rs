@@ -6,8 +6,10 @@
     reason = "in a test a panic is the report"
 )]
 
+mod bounded;
 mod events;
 mod exporting;
+mod guarded;
 mod importing;
 mod intents;
 mod life;

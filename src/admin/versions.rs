@@ -31,6 +31,12 @@ pub enum VersionRule {
 /// Packages of which nothing is declared are not compared: who declares
 /// nothing depends on no version.
 ///
+/// The version that a trait says need not be declared, and is not by itself:
+/// a typed consumer is given only what [fits](crate::interface::version_fits)
+/// its trait, and another consumer in this process may have a trait of another
+/// version. What is declared here holds for all of them, and for those who
+/// call by name.
+///
 /// ```
 /// use osgi_remote::admin::{PackageVersions, VersionRule};
 ///

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 use crate::distribution::{Provider, provider_for};
+use crate::endpoint::lint::lint;
 use crate::names::osgi;
 use crate::properties::Properties;
 use crate::services::ServiceReference;
@@ -97,6 +98,9 @@ impl Wish {
     /// As [`RemoteServiceAdmin::export_service`](super::RemoteServiceAdmin::export_service).
     pub(super) fn read(properties: &Properties) -> Result<Self, ExportError> {
         check_properties(properties)?;
+        for finding in lint(properties) {
+            warn!(%finding, "the service asks for what cannot be meant");
+        }
         Ok(Self {
             interfaces: exported_interfaces(properties)?,
             config_types: config_types(properties),

@@ -98,6 +98,10 @@ impl ImportedEndpoint for InterceptedEndpoint {
         self.inner.watch(troubles);
     }
 
+    fn keeps_timeout(&self) -> bool {
+        self.inner.keeps_timeout()
+    }
+
     fn update(&self, endpoint: &EndpointDescription) -> Result<(), DistributionError> {
         self.inner.update(endpoint)
     }

@@ -10,11 +10,13 @@ pub mod xmlrpc;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 use crate::endpoint::EndpointDescription;
 use crate::interface::{Cause, Dispatch, Invoker};
+use crate::names::osgi;
 use crate::properties::Properties;
 
 /// A failure to create an endpoint, or to make ready for calling one.
@@ -235,6 +237,13 @@ pub trait ImportedEndpoint: Send + Sync {
         drop(troubles);
     }
 
+    /// Whether it ends calls by itself once `osgi.basic.timeout` has passed,
+    /// and tells of a value that does not read (rules N06, N07). The default
+    /// is that it does not, and the [admin](crate::admin) does it.
+    fn keeps_timeout(&self) -> bool {
+        false
+    }
+
     /// Follows a changed description of the same endpoint; calls under way
     /// are not disturbed.
     ///
@@ -247,6 +256,31 @@ pub trait ImportedEndpoint: Send + Sync {
     /// Ends calls under way, and later ones, with
     /// [`CallError::EndpointRemoved`](crate::interface::CallError::EndpointRemoved).
     fn close(&self);
+}
+
+/// What an endpoint's `osgi.basic.timeout` says: how long each of its calls
+/// may take (OSGi Compendium 100.3.1.2, rule N06). It is in milliseconds, as
+/// text or as any number; none if it is not there.
+///
+/// # Errors
+///
+/// If its value is no positive number.
+pub fn basic_timeout(
+    endpoint: &EndpointDescription,
+) -> Result<Option<Duration>, DistributionError> {
+    let Some(value) = endpoint.properties().get(osgi::BASIC_TIMEOUT) else {
+        return Ok(None);
+    };
+    match value.to_i64().and_then(|ms| u64::try_from(ms).ok()) {
+        Some(millis) if millis > 0 => Ok(Some(Duration::from_millis(millis))),
+        _ => Err(DistributionError::Property {
+            name: osgi::BASIC_TIMEOUT.to_owned(),
+            value: value.to_string(),
+            problem: "it must be a positive number of milliseconds; the client's default \
+                      holds instead"
+                .to_owned(),
+        }),
+    }
 }
 
 /// The provider that supports a config type.

@@ -564,9 +564,14 @@ mod tests {
         for gone in [".secret", "service.id", "service.bundleid"] {
             assert!(!description.properties().contains(gone), "{gone}");
         }
-        let given = overlay.with("endpoint.service.id", 5_i64);
+        let given = overlay
+            .with("endpoint.service.id", 5_i64)
+            .with("Endpoint.Framework.UUID", "other")
+            .with("OBJECTCLASS", ["com.acme.Bar"]);
         let description = EndpointDescription::from_service(&service, "fw", &given).unwrap();
         assert_eq!(description.service_id(), 5);
+        assert_eq!(description.framework_uuid(), Some("other"));
+        assert_eq!(description.interfaces(), ["com.acme.Bar"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod description;
 #[cfg(feature = "edef")]
 pub mod edef;
+pub mod lint;
 pub mod service_info;
 
 pub(crate) use description::package_of;

@@ -118,3 +118,48 @@ impl Invoker for Loopback {
         self.0.dispatch(call)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{async_trait, remote_service};
+
+    #[remote_service("org.example.Shelf")]
+    trait Shelf {
+        async fn put(&self, things: Vec<String>) -> Result<Vec<String>, CallError>;
+        async fn look(&self) -> Result<Vec<String>, CallError>;
+    }
+
+    struct Board(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Shelf for Board {
+        async fn put(&self, mut things: Vec<String>) -> Result<Vec<String>, CallError> {
+            things.push("dust".to_owned());
+            *self.0.lock() = things.clone();
+            Ok(things)
+        }
+
+        async fn look(&self) -> Result<Vec<String>, CallError> {
+            Ok(self.0.lock().clone())
+        }
+    }
+
+    /// Rule C01, without a network between.
+    #[tokio::test]
+    async fn what_one_side_changes_of_arguments_and_results_the_other_does_not_see() {
+        let board: Arc<dyn Shelf> = Arc::new(Board(Mutex::default()));
+        let loopback = Loopback::new(<dyn Shelf as Interface>::skeleton(board));
+        let shelf = <dyn Shelf as Interface>::proxy(Arc::new(loopback));
+        let mine = vec!["book".to_owned()];
+        let mut back = shelf.put(mine.clone()).await.unwrap();
+        assert_eq!(mine, ["book"]);
+        assert_eq!(back, ["book", "dust"]);
+        back.clear();
+        assert_eq!(shelf.look().await.unwrap(), ["book", "dust"]);
+    }
+}

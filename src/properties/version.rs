@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// An OSGi version: `major.minor.micro.qualifier` (Core 3.2.5).
 ///
 /// Parts left out count as 0 and as the empty qualifier, so `1` equals
@@ -118,6 +121,20 @@ impl fmt::Display for Version {
             write!(f, ".{}", self.qualifier)?;
         }
         Ok(())
+    }
+}
+
+/// As text, which is how it crosses calls (rule N05).
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 

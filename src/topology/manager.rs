@@ -1,5 +1,6 @@
 //! The topology manager's task.
 
+mod announcing;
 mod exports;
 mod imports;
 
@@ -187,7 +188,7 @@ impl Manager {
                 number,
                 result,
             } => self.announced(service, endpoint, number, result),
-            Done::Withdrawn(endpoint, result) => exports::withdrawn(&endpoint, result),
+            Done::Withdrawn(endpoint, result) => announcing::withdrawn(&endpoint, result),
             Done::Closed(shared) => self.closed(shared),
         }
     }

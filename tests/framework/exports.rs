@@ -1,5 +1,6 @@
 //! Services that cannot be exported as they ask.
 
+use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::properties::Value;
 use osgi_remote::services::Service;
 
@@ -189,4 +190,66 @@ async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi() {
             "{told:?}"
         );
     }
+}
+
+/// Rule C06: a line for each failure, which names what failed and why.
+#[tokio::test]
+async fn the_log_tells_what_fails_with_its_cause_and_endpoint() {
+    let log = Log::of_all_tests();
+    let etcd = etcd().await;
+    let port = support::process::ReservedPort::any();
+    let address = format!("127.0.0.1:{}", port.number);
+    let taken = std::net::TcpListener::bind(&address).unwrap();
+    let framework = builder(&etcd).xmlrpc(&address).start().await.unwrap();
+    let export = export(&framework, props! {});
+    not_announced(&export).await;
+    drop(taken);
+    let id = "00000000-c060-4000-8000-000000000000";
+    let endpoint = EndpointDescription::new(props! {
+        "endpoint.id" => id, "objectClass" => ["org.example.Gone"],
+        "service.imported.configs" => ["ecf.xmlrpc.server"], "ecf.endpoint.id" => "ftp://gone",
+    });
+    let import = framework
+        .admin()
+        .import_service(&Arc::new(endpoint.unwrap()));
+    assert!(import.unwrap().error().is_some());
+    framework.shutdown().await.unwrap();
+    let lines = log.lines(&address);
+    let failed = |kind: &'static str| {
+        move |line: &&String| line.contains("ERROR") && line.contains(&format!("kind=\"{kind}\""))
+    };
+    let cause = lines.iter().find(failed("EXPORT_ERROR"));
+    assert!(
+        cause.is_some_and(|line| line.contains("cannot listen on")),
+        "{lines:#?}"
+    );
+    let lines = log.lines(&format!("endpoint.id={id}"));
+    let cause = lines.iter().find(failed("IMPORT_ERROR"));
+    assert!(
+        cause.is_some_and(|line| line.contains("ftp://gone")),
+        "{lines:#?}"
+    );
+}
+
+/// Rule P15.
+#[tokio::test]
+async fn a_property_that_cannot_be_carried_is_left_out_and_the_rest_is_announced() {
+    let log = Log::of_all_tests();
+    let etcd = etcd().await;
+    let framework = start(&etcd).await;
+    let unfit = "org.example.NotCarried";
+    let export = export(
+        &framework,
+        props! { "ecf.exported.async.interfaces" => unfit, "colour" => "red" },
+    );
+    let endpoints = soon(export.announced()).await.unwrap();
+    let kv = etcd
+        .etcdctl(&["get", "--prefix", "--print-value-only", "org.eclipse.ecf"])
+        .await;
+    assert!(kv.contains(endpoints[0].id().as_str()), "{kv}");
+    assert!(kv.contains("red") && !kv.contains(unfit), "{kv}");
+    framework.shutdown().await.unwrap();
+    let told = log.lines(endpoints[0].id().as_str());
+    let left_out = |line: &String| line.contains("left out") && line.contains("async.interfaces");
+    assert!(told.iter().any(left_out), "{told:#?}");
 }

@@ -139,3 +139,53 @@ async fn an_endpoint_that_cannot_be_called_gives_an_invalid_registration() {
     assert!(told[0].error.is_some());
     assert!(bench.proxies().is_empty());
 }
+
+/// Rule P16.
+#[tokio::test]
+async fn a_proxy_is_found_filtered_ranked_and_tracked_like_any_service() {
+    use crate::services::TrackedEvent;
+    let bench = bench();
+    let local = Service::of::<dyn A>(Arc::new(Both));
+    let ranked = |ranking: i32| props! { "service.ranking" => ranking };
+    let local = bench.registry.register(local, ranked(1)).unwrap();
+    let local_reference = local.reference().clone();
+    let mut tracker = bench.registry.track::<dyn A>(None);
+    let import = bench
+        .admin
+        .import_service(&endpoint("e", ranked(2)))
+        .unwrap();
+    let proxy = import.proxy().unwrap();
+    let found = |filter: Option<&str>| {
+        let filter = filter.map(|text| crate::filter::Filter::parse(text).unwrap());
+        bench
+            .registry
+            .references(Some("org.example.A"), filter.as_ref())
+    };
+    assert_eq!(found(None), [proxy.clone(), local_reference.clone()]);
+    assert_eq!(found(Some("(service.ranking>=2)")), [proxy.clone()]);
+    assert_eq!(
+        found(Some("(service.ranking<=1)")),
+        [local_reference.clone()]
+    );
+    for reference in [&local_reference, &proxy] {
+        match tracker.next().await {
+            Some(TrackedEvent::Added(added, _)) => assert_eq!(added, *reference),
+            other => panic!("{other:?}"),
+        }
+    }
+    import.update(&endpoint("e", ranked(0))).unwrap();
+    assert!(matches!(
+        tracker.next().await,
+        Some(TrackedEvent::Modified(modified, _)) if modified == proxy
+    ));
+    assert_eq!(
+        tracker.references(),
+        [local_reference.clone(), proxy.clone()]
+    );
+    import.close();
+    assert!(matches!(
+        tracker.next().await,
+        Some(TrackedEvent::Removed(removed)) if removed == proxy
+    ));
+    assert_eq!(found(None), [local_reference]);
+}

@@ -276,3 +276,42 @@ async fn a_closed_admin_has_no_provider_left() {
     assert!(bench.admin.import_service(&described).is_none());
     assert!(bench.admin.config_types().is_empty());
 }
+
+/// Tells at compile time whether a type can be copied.
+struct Copies<T>(std::marker::PhantomData<T>);
+
+impl<T: Clone> Copies<T> {
+    fn can(&self) -> bool {
+        true
+    }
+}
+
+trait Otherwise {
+    fn can(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Otherwise for Copies<T> {}
+
+/// Rule L08.
+#[tokio::test]
+async fn references_are_given_to_anybody_and_end_nothing_and_registrations_have_one_owner() {
+    let bench = bench();
+    let (_service, export) = bench.exported(marked()).await;
+    let import = bench
+        .admin
+        .import_service(&export.description().unwrap())
+        .unwrap();
+    let exported = export.reference().unwrap().unwrap();
+    let imported = import.reference().unwrap().unwrap();
+    let elsewhere = (exported.clone(), imported.clone());
+    std::thread::spawn(move || drop(elsewhere)).join().unwrap();
+    drop((exported, imported, bench.admin.exports(), bench.told()));
+    assert_eq!(bench.admin.exports().len(), 1);
+    let a = import.proxy().unwrap().get::<dyn A>().unwrap();
+    assert_eq!(a.a().await.unwrap(), "a");
+    assert!(Copies::<ExportReference>(std::marker::PhantomData).can());
+    assert!(!Copies::<crate::admin::ExportRegistration>(std::marker::PhantomData).can());
+    assert!(!Copies::<crate::admin::ImportRegistration>(std::marker::PhantomData).can());
+}

@@ -1,6 +1,7 @@
 //! What the properties for export mean, and what of them becomes public.
 
 use super::*;
+use crate::endpoint::service_info;
 use crate::properties::Value;
 
 fn described(export: &ExportRegistration) -> Arc<EndpointDescription> {
@@ -168,4 +169,57 @@ async fn a_description_tells_the_framework_the_service_and_the_type() {
     assert_eq!(description.config_types(), ["c.one"]);
     assert_eq!(export.service().as_ref(), Some(service.reference()));
     assert_eq!(bench.fake.log(), ["open c.one org.example.A"]);
+}
+
+/// Rule P13: from the service's properties to the proxy's, by way of what
+/// stands in etcd.
+#[tokio::test]
+async fn properties_of_all_types_reach_the_proxy_with_value_and_type() {
+    let (host, guest) = (bench(), bench());
+    let all = props! {
+        "string" => " <a> & \u{20ac}\n", "boolean" => true, "byte" => Value::Byte(-7),
+        "short" => Value::Short(7), "integer" => 7_i32, "long" => i64::MAX,
+        "float" => 0.1_f32, "double" => f64::MIN_POSITIVE, "char" => 'c',
+        "infinite" => f64::NEG_INFINITY, "bytes" => vec![0_u8, 255],
+        "array" => ["b", "a"], "list" => Value::List(vec!["b".into(), 1_i64.into()]),
+        "set" => Value::Set(vec![2.5_f32.into(), 1_i32.into()]), "nothing" => Value::List(vec![]),
+        "xml" => "<x:a xmlns:x=\"urn:x\">&lt;</x:a>", "service.pid" => "org.example.pid",
+    };
+    let mut properties = marked();
+    properties.overlay(&all);
+    let (_service, export) = host.exported(properties).await;
+    let info = service_info::ServiceInfo::new((*described(&export)).clone());
+    let written = service_info::encode(&info, "127.0.0.1").unwrap();
+    let read = service_info::decode(written.as_bytes())
+        .unwrap()
+        .description;
+    let import = guest.admin.import_service(&Arc::new(read)).unwrap();
+    let proxy = import.proxy().unwrap().properties();
+    for (name, value) in all.iter() {
+        let there = proxy.get(name);
+        assert_eq!(there, Some(value), "{name}");
+        assert_eq!(
+            there.map(Value::type_name),
+            Some(value.type_name()),
+            "{name}"
+        );
+    }
+}
+
+/// Rule D15: in two frameworks, by two config types, for services with the
+/// same number.
+#[tokio::test]
+async fn an_endpoint_id_is_unique_in_the_whole_network() {
+    let (one, other) = (bench(), bench());
+    let mut ids = std::collections::HashSet::new();
+    for bench in [&one, &other] {
+        let types = Value::array_of(["c.one", "c.two"]);
+        let service = bench.register(marked().with("service.exported.configs", types));
+        for export in bench.export(&service).await {
+            let id = described(&export).id().clone();
+            id.check_key_segment().unwrap();
+            ids.insert(id);
+        }
+    }
+    assert_eq!(ids.len(), 4);
 }

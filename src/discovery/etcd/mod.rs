@@ -242,7 +242,10 @@ impl EtcdDiscovery {
 impl Advertiser for EtcdDiscovery {
     fn advertise(&self, endpoint: &EndpointDescription) -> Result<Receipt, DiscoveryError> {
         let config = &self.config;
-        let info = preference::to_wire(endpoint)?;
+        let (info, left_out) = service_info::leave_out_unfit(preference::to_wire(endpoint)?);
+        for reason in &left_out {
+            warn!(%reason, "a property is left out of the announcement");
+        }
         let value = service_info::encode(&info, &config.host_ip)?;
         let key = keys::endpoint(&config.top_key, &config.session_id, endpoint.id())
             .map_err(EncodeError::from)?;

@@ -19,7 +19,7 @@ use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvok
 use crate::ambient::Chance;
 use crate::distribution::{
     DistributionError, ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Provider,
-    Trouble, Troubles,
+    Trouble, Troubles, basic_timeout,
 };
 use crate::endpoint::EndpointDescription;
 use crate::interface::{Call, CallError, Cause, Data, Invoker};
@@ -331,24 +331,12 @@ fn invoker(
         .map_err(|error| unfit(error.to_string()))
 }
 
-/// `osgi.basic.timeout`, in milliseconds, as text or any number (rule N06);
-/// one that does not read counts as not given, and is told.
+/// The endpoint's timeout; one that does not read counts as not given, and is
+/// told.
 fn timeout(endpoint: &EndpointDescription) -> (Option<Duration>, Option<DistributionError>) {
-    let Some(value) = endpoint.properties().get(osgi::BASIC_TIMEOUT) else {
-        return (None, None);
-    };
-    match value.to_i64().and_then(|ms| u64::try_from(ms).ok()) {
-        Some(millis) if millis > 0 => (Some(Duration::from_millis(millis)), None),
-        _ => {
-            let trouble = DistributionError::Property {
-                name: osgi::BASIC_TIMEOUT.to_owned(),
-                value: value.to_string(),
-                problem: "it must be a positive number of milliseconds; the client's default \
-                          holds instead"
-                    .to_owned(),
-            };
-            (None, Some(trouble))
-        }
+    match basic_timeout(endpoint) {
+        Ok(timeout) => (timeout, None),
+        Err(trouble) => (None, Some(trouble)),
     }
 }
 
@@ -450,6 +438,10 @@ impl ImportedEndpoint for Imported {
         let _ = self.troubles.set(troubles);
         let trouble = self.trouble.lock().take();
         self.tell(trouble);
+    }
+
+    fn keeps_timeout(&self) -> bool {
+        true
     }
 
     fn update(&self, endpoint: &EndpointDescription) -> Result<(), DistributionError> {

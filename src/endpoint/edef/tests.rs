@@ -6,6 +6,7 @@
 )]
 
 mod broken;
+mod fixtures;
 mod round_trip;
 
 use super::*;

@@ -8,7 +8,8 @@ use super::error::WriteError;
 use super::types::{ValueType, scalar_text};
 use super::xml::is_xml_char;
 use crate::endpoint::EndpointDescription;
-use crate::properties::{Array, ScalarType, Value};
+use crate::names::{ecf, osgi};
+use crate::properties::{self, Array, ScalarType, Value};
 
 /// Writes a document, one description at a time.
 ///
@@ -47,22 +48,57 @@ impl<W: Write> Writer<W> {
         Ok(Self(destination))
     }
 
-    /// Writes one description.
+    /// Writes one description, whole.
     ///
     /// # Errors
     ///
     /// If a property has no form in EDEF, or the destination fails.
+    /// [`Writer::write_leaving_out`] goes on without such properties.
     pub fn write(&mut self, description: &EndpointDescription) -> Result<(), WriteError> {
+        self.write_what_fits(description, |_| false).map(drop)
+    }
+
+    /// Writes one description without the properties that have no form in
+    /// EDEF (rule P15), and gives the reason for each that was left out.
+    ///
+    /// # Errors
+    ///
+    /// If a property has none without which nobody can import the endpoint,
+    /// or the destination fails.
+    pub fn write_leaving_out(
+        &mut self,
+        description: &EndpointDescription,
+    ) -> Result<Vec<WriteError>, WriteError> {
+        let may_go = |name: &str| !NEEDED.iter().any(|n| properties::same_name(n, name));
+        self.write_what_fits(description, may_go)
+    }
+
+    fn write_what_fits(
+        &mut self,
+        description: &EndpointDescription,
+        may_go: impl Fn(&str) -> bool,
+    ) -> Result<Vec<WriteError>, WriteError> {
         let mut text = String::from("  <endpoint-description>\n");
+        let mut left_out = Vec::new();
         for (name, value) in description.properties().iter() {
-            property(&mut text, name, value).map_err(|reason| WriteError::Property {
+            let before = text.len();
+            let Err(reason) = property(&mut text, name, value) else {
+                continue;
+            };
+            let unfit = WriteError::Property {
                 endpoint: description.id().to_string(),
                 name: name.to_owned(),
                 reason,
-            })?;
+            };
+            if !may_go(name) {
+                return Err(unfit);
+            }
+            text.truncate(before);
+            left_out.push(unfit);
         }
         text.push_str("  </endpoint-description>\n");
-        Ok(self.0.write_all(text.as_bytes())?)
+        self.0.write_all(text.as_bytes())?;
+        Ok(left_out)
     }
 
     /// Ends the document, and gives the destination back.
@@ -76,6 +112,16 @@ impl<W: Write> Writer<W> {
         Ok(self.0)
     }
 }
+
+/// What describes an endpoint, and what both sides must know of it.
+const NEEDED: [&str; 6] = [
+    osgi::ENDPOINT_ID,
+    osgi::OBJECT_CLASS,
+    osgi::SERVICE_IMPORTED_CONFIGS,
+    osgi::SERVICE_INTENTS,
+    osgi::ENDPOINT_FRAMEWORK_UUID,
+    ecf::ENDPOINT_ID,
+];
 
 /// Writes a document of these descriptions.
 ///

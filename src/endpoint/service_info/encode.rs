@@ -91,10 +91,9 @@ pub fn encode(info: &ServiceInfo, host: &str) -> Result<String, EncodeError> {
     for (name, value) in description.properties().iter() {
         push(description, &mut entries, name, value)?;
     }
-    let inexact = description
-        .properties()
-        .iter()
-        .filter(|(name, value)| !is_standard(name) && !keeps_type(value));
+    let inexact = description.properties().iter().filter(|(name, value)| {
+        !is_standard(name) && (!keeps_type(value) || is_listed_star(name, value))
+    });
     if let Some(exact) = exact::describe(inexact) {
         entries.push(text(EXACT, exact));
     }
@@ -157,21 +156,71 @@ fn check(description: &EndpointDescription) -> Result<(), EncodeError> {
             return Err(unfit(description, name, "is empty: iPOPO cannot import it"));
         }
     }
-    if properties.contains(EXACT) {
-        return Err(unfit(
-            description,
-            EXACT,
-            "is written by this crate itself: leave it out",
-        ));
+    let mut optional = properties.iter();
+    optional.try_for_each(|(name, value)| check_optional(description, name, value))
+}
+
+/// Whether a property can be carried without which the endpoint would do.
+fn check_optional(
+    description: &EndpointDescription,
+    name: &str,
+    value: &Value,
+) -> Result<(), EncodeError> {
+    let reason = if name.trim().is_empty() {
+        return Err(unfit(description, "a property", "has an empty name"));
+    } else if properties::same_name(name, EXACT) {
+        "is written by this crate itself: leave it out"
+    } else if is_async_interfaces(name) && value.string_plus() != ["*"] {
+        "names interfaces, and ECF would drop the endpoint: write '*' or leave it out"
+    } else {
+        return Ok(());
+    };
+    Err(unfit(description, name, reason))
+}
+
+/// Leaves out the properties that cannot be carried and without which an
+/// importer can do (OSGi rule P15), and gives the reason for each.
+///
+/// What an importer needs is left as it is, so that [`encode`] refuses it:
+/// what describes the endpoint and says how to call it, and the intents, which
+/// both sides must know.
+pub fn leave_out_unfit(mut info: ServiceInfo) -> (ServiceInfo, Vec<EncodeError>) {
+    let description = &info.description;
+    let mut left_out = Vec::new();
+    let mut kept = Vec::new();
+    for (name, value) in description.properties().iter() {
+        let checked = check_optional(description, name, value).and_then(|()| {
+            if properties::same_name(name, ecf::ENDPOINT_ID_FILTER_IDS) {
+                spaced_list(description, name, value)?;
+            }
+            Ok(())
+        });
+        match checked {
+            Ok(()) => kept.push(name),
+            Err(error) => left_out.push(error),
+        }
     }
-    match properties.get(ecf::EXPORTED_ASYNC_INTERFACES) {
-        Some(value) if value.as_str() != Some("*") => Err(unfit(
-            description,
-            ecf::EXPORTED_ASYNC_INTERFACES,
-            "names interfaces, and ECF would drop the endpoint: write '*' or leave it out",
-        )),
-        _ => Ok(()),
+    if left_out.is_empty() {
+        return (info, left_out);
     }
+    let mut properties = description.properties().clone();
+    properties.retain(|name, _| kept.contains(&name));
+    match EndpointDescription::new(properties) {
+        Ok(description) => info.description = description,
+        // None of what is left out belongs to what makes a description.
+        Err(error) => left_out.push(unfit(description, "the description", error.to_string())),
+    }
+    (info, left_out)
+}
+
+fn is_async_interfaces(name: &str) -> bool {
+    properties::same_name(name, ecf::EXPORTED_ASYNC_INTERFACES)
+}
+
+/// ECF drops an endpoint whose `ecf.exported.async.interfaces` is anything but
+/// the plain text, so that a list of it alone is written as that.
+fn is_listed_star(name: &str, value: &Value) -> bool {
+    is_async_interfaces(name) && !matches!(value, Value::String(_))
 }
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
@@ -211,9 +260,6 @@ fn push<'a>(
     name: &'a str,
     value: &Value,
 ) -> Result<(), EncodeError> {
-    if name.trim().is_empty() {
-        return Err(unfit(description, "a property", "has an empty name"));
-    }
     let name = canonical(name);
     if is_one_of(&SPACED_LISTS, name) {
         if let Some(list) = spaced_list(description, name, value)? {
@@ -229,6 +275,10 @@ fn push<'a>(
     if properties::name_starts_with(name, osgi::ENDPOINT_PACKAGE_VERSION_PREFIX)
         && value.as_str().and_then(|v| v.parse().ok()) == Some(properties::Version::default())
     {
+        return Ok(());
+    }
+    if is_listed_star(name, value) {
+        entries.push(text(name, "*"));
         return Ok(());
     }
     match value {

@@ -22,7 +22,7 @@ mod json;
 mod tests;
 
 pub use decode::{DecodeError, decode};
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, encode, leave_out_unfit};
 
 use super::EndpointDescription;
 

@@ -178,6 +178,7 @@ fn what_a_peer_would_choke_on_is_refused_by_name() {
     let names = props! { "ecf.exported.async.interfaces" => "org.example.Greeter" };
     assert!(refused(names).contains("ecf.exported.async.interfaces names interfaces"));
     encoded(valid().with("ecf.exported.async.interfaces", "*"));
+    assert!(refused(props! { "osgi_remote.exact" => "{}" }).contains("leave it out"));
     assert!(refused(props! { "" => "x" }).contains("empty name"));
     assert!(refused(props! { EXACT => "{}" }).contains(EXACT));
 }
@@ -451,5 +452,63 @@ proptest! {
         let mut cut = IPOPO.to_vec();
         cut.splice(at..(at + text.len()).min(cut.len()), text.bytes());
         let _ = decode(&cut);
+    }
+}
+
+/// Given as a list, which the plain text alone gets past ECF.
+#[test]
+fn a_listed_star_of_async_interfaces_is_written_as_plain_text() {
+    for star in [Value::array_of(["*"]), Value::List(vec!["*".into()])] {
+        let properties = valid().with("ecf.exported.async.interfaces", star);
+        let wire = encoded(properties.clone());
+        let entries = entries(&wire, "ecf.exported.async.interfaces");
+        let plain =
+            json!({ "type": "string", "name": "ecf.exported.async.interfaces", "value": "*" });
+        assert_eq!(entries, [&plain]);
+        let read = decode(&serde_json::to_vec(&wire).unwrap()).unwrap();
+        assert!(read.description.same_content(&info(properties).description));
+    }
+}
+
+/// Rule P15.
+#[test]
+fn what_cannot_be_carried_is_left_out_and_the_rest_is_written() {
+    let unfit = props! {
+        "ecf.exported.async.interfaces" => ["org.example.Greeter"], "osgi_remote.exact" => "{}",
+        "ecf.endpoint.idfilter.ids" => ["a b"], "" => 1_i32,
+    };
+    let mut properties = valid().with("colour", "red");
+    properties.overlay(&unfit);
+    encode(&info(properties.clone()), "127.0.0.1").unwrap_err();
+    let (left, reasons) = leave_out_unfit(info(properties));
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    for name in [
+        "ecf.exported.async.interfaces",
+        "osgi_remote.exact",
+        "ecf.endpoint.idfilter.ids",
+    ] {
+        let named = |reason: &EncodeError| reason.to_string().contains(&format!("{name} "));
+        assert!(reasons.iter().any(named), "{name}: {reasons:?}");
+    }
+    let read = decode(encode(&left, "127.0.0.1").unwrap().as_bytes()).unwrap();
+    let expected = info(valid().with("colour", "red"));
+    assert!(read.description.same_content(&expected.description));
+}
+
+/// Rule P15 ends where an importer could not do without.
+#[test]
+fn what_an_importer_needs_is_never_left_out() {
+    let needed = [
+        props! { "objectClass" => ["a b"] },
+        props! { "service.imported.configs" => ["a b"] },
+        props! { "service.intents" => ["a b"] },
+        props! { "remote.configs.supported" => ["a b"] },
+    ];
+    for change in needed {
+        let mut properties = valid();
+        properties.overlay(&change);
+        let (left, reasons) = leave_out_unfit(info(properties));
+        assert!(reasons.is_empty(), "{reasons:?}");
+        encode(&left, "127.0.0.1").unwrap_err();
     }
 }

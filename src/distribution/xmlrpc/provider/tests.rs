@@ -1,5 +1,7 @@
 //! The provider without peers: where it listens, and what it tells.
 
+mod intents;
+
 use std::sync::mpsc;
 
 use super::*;

@@ -51,6 +51,31 @@ fn what_has_no_form_is_refused_by_name_and_leaves_the_document_whole() {
     assert_eq!(outcome(&document), ["e", "e"]);
 }
 
+/// Rule P15.
+#[test]
+fn what_has_no_form_can_be_left_out_and_is_told() {
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let mixed = Value::Set(vec![Value::from(1_i32), Value::from("x")]);
+    let description = described(&props! { "p" => "\u{0}", "q" => mixed, "colour" => "red" });
+    let left_out = writer.write_leaving_out(&description).unwrap();
+    let named: Vec<_> = left_out
+        .iter()
+        .map(|error| match error {
+            WriteError::Property { name, .. } => name.as_str(),
+            WriteError::Write(_) => "",
+        })
+        .collect();
+    assert_eq!(named, ["p", "q"]);
+    // What nobody can do without is not left out.
+    let unusable = described(&props! { "service.intents" => "\u{1}" });
+    writer.write_leaving_out(&unusable).unwrap_err();
+    let document = String::from_utf8(writer.finish().unwrap()).unwrap();
+    let read = read(&document);
+    assert_eq!(read.len(), 1);
+    let expected = described(&props! { "colour" => "red" });
+    assert!(read[0].as_ref().unwrap().same_content(&expected));
+}
+
 #[test]
 fn a_written_document_is_one_of_plain_edef() {
     let description = described(&props! {

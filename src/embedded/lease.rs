@@ -1,6 +1,6 @@
 //! Leases: who they are, when they end, and which keys end with them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -129,11 +129,16 @@ impl Leases {
     /// Attaches and detaches keys as a commit says: a key belongs to the lease
     /// that it was written under last.
     pub(crate) fn follow(&mut self, commit: &Commit) {
+        // A commit tells what was before it, and may change a key twice.
+        let mut within: HashMap<&[u8], i64> = HashMap::new();
         for change in &commit.events {
-            let before = change.previous.as_ref().map_or(0, |kv| kv.lease);
             let after = match change.kind {
                 Kind::Put => change.kv.lease,
                 Kind::Delete => 0,
+            };
+            let before = match within.insert(&change.kv.key, after) {
+                Some(earlier) => earlier,
+                None => change.previous.as_ref().map_or(0, |kv| kv.lease),
             };
             if before == after {
                 continue;

@@ -12,6 +12,10 @@ pub fn all() -> Vec<(&'static str, Vec<Command>)> {
         ("a lease that ends by itself", expiry()),
         ("a watch from the compacted revision", compacted_start()),
         ("a key that a transaction changes twice", twice()),
+        (
+            "a key that is put under a lease and deleted at once",
+            gone_at_once(),
+        ),
         ("a negative revision in a transaction", negative_revision()),
         ("a history that is replayed to several watches", replay()),
     ]
@@ -207,6 +211,29 @@ fn twice() -> Vec<Command> {
             },
         },
         Command::Txn(both),
+    ]
+}
+
+fn gone_at_once() -> Vec<Command> {
+    let lease = Lease::Slot(2);
+    let txn = Txn {
+        compare: Vec::new(),
+        success: vec![
+            Op::Put(Put::of(b"c", b"").under(lease)),
+            Op::Delete(Delete {
+                span: Span::to(b"a", b"\0"),
+                prev: false,
+            }),
+        ],
+        failure: Vec::new(),
+    };
+    vec![
+        Command::Grant { lease, ttl: 300 },
+        Command::Txn(txn),
+        Command::Put(Put::of(b"c", b"")),
+        Command::TimeToLive { lease, keys: true },
+        Command::Revoke(lease),
+        Command::Range(Range::of(Span::ALL)),
     ]
 }
 

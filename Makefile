@@ -24,7 +24,7 @@ faults: setup-tests ## the matrix of real faults, as a table; QUICK=1 for its es
 	RUST_BACKTRACE=0 $(CARGO) test --all-features --test faults -- --nocapture $(if $(QUICK),the_essential_faults,--ignored any_fault)
 
 fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
-	@for target in service_info key filter; do \
+	@for target in service_info key filter edef; do \
 	    $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; \
 	done
 

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
 
-.PHONY: help setup setup-tests demo test faults fuzz lint
+.PHONY: help setup setup-tests demo test faults fuzz bench lint
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -27,6 +27,9 @@ fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo
 	@for target in service_info key filter edef; do \
 	    $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; \
 	done
+
+bench: setup-tests ## the embedded registry against etcd 3.5: puts with delivery to 10 watchers
+	$(CARGO) bench --features embedded --bench embedded
 
 lint: setup ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check

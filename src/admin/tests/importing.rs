@@ -162,10 +162,10 @@ async fn a_proxy_is_found_filtered_ranked_and_tracked_like_any_service() {
             .references(Some("org.example.A"), filter.as_ref())
     };
     assert_eq!(found(None), [proxy.clone(), local_reference.clone()]);
-    assert_eq!(found(Some("(service.ranking>=2)")), [proxy.clone()]);
+    assert_eq!(found(Some("(service.ranking>=2)")), vec![proxy.clone()]);
     assert_eq!(
         found(Some("(service.ranking<=1)")),
-        [local_reference.clone()]
+        vec![local_reference.clone()]
     );
     for reference in [&local_reference, &proxy] {
         match tracker.next().await {

@@ -98,3 +98,16 @@ async fn a_registry_of_ones_own_and_an_etcd_together_are_refused() {
         assert!(error.contains("leave one of them away"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_registry_that_other_hosts_reach_without_tls_is_warned_of() {
+    let log = Log::of_all_tests();
+    for (address, warned) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
+        let registry = Registry::start(address).await.unwrap();
+        let address = registry.address().unwrap().to_string();
+        let lines = log.lines(&address);
+        let warns = |line: &String| line.contains("WARN") && line.contains("without TLS");
+        assert_eq!(lines.iter().any(warns), warned, "{lines:?}");
+        registry.shutdown().await;
+    }
+}

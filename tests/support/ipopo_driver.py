@@ -36,6 +36,7 @@ from pelix.rsa import (  # noqa: E402
     SERVICE_RSA_EVENT_LISTENER,
     RemoteServiceAdmin,
     RemoteServiceAdminEvent,
+    RemoteServiceError,
 )
 from pelix.rsa.providers.discovery import (  # noqa: E402
     SERVICE_ENDPOINT_ADVERTISER,
@@ -48,7 +49,7 @@ from pelix.rsa.topologymanagers.basic import instantiate_basic_topology_manager 
 
 HELLO_INTERFACE = "org.eclipse.ecf.examples.hello.IHello"
 TYPES_INTERFACE = "osgi.remote.test.ITypes"
-CONNECTED_WITHIN = 20
+SOON = 20
 
 BUNDLES = (
     "pelix.ipopo.core",
@@ -246,7 +247,7 @@ class Peer:
         if session_id is not None:
             properties[etcd3.ETCD_SESSIONID_PROP] = session_id
         etcd3.instantiate_etcd3_discovery_provider(self._context, properties)
-        if not connected.wait(CONNECTED_WITHIN):
+        if not connected.wait(SOON):
             raise TimeoutError(f"iPOPO's discovery is not connected to {etcd_host}:{etcd_port}")
         return {"session_id": self._discovery()._session_id, "framework": self._framework.get_property("framework.uid")}
 
@@ -287,7 +288,15 @@ class Peer:
         return [self._described(reference) for reference in self._admin().get_exported_services()]
 
     def imports(self):
-        return [self._described(reference) for reference in self._admin().get_imported_endpoints()]
+        # iPOPO's own snapshot fails while another of its threads closes an import.
+        deadline = time.monotonic() + SOON
+        while True:
+            try:
+                return [self._described(reference) for reference in self._admin().get_imported_endpoints()]
+            except RemoteServiceError as error:
+                if "already closed" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def call(self, interface, method, args=(), endpoint_id=None):
         """Calls a method of the imported service, through its proxy in the registry."""

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, stream};
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,6 +17,8 @@ use tonic::codegen::{Service, http};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+
+use tower::util::MapResponseLayer;
 
 use super::grpc::VERSION;
 
@@ -166,6 +169,18 @@ pub(super) async fn serve(
     if let Err(error) = served.await {
         tracing::error!(%error, "the embedded registry no longer serves");
     }
+}
+
+/// Lets each answer bear the same date.
+pub(super) fn without_time(mut routes: Routes) -> Routes {
+    const EPOCH: HeaderValue = HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+    let dated = MapResponseLayer::new(|mut response: http::Response<_>| {
+        response.headers_mut().insert(http::header::DATE, EPOCH);
+        response
+    });
+    let router = routes.axum_router_mut();
+    *router = std::mem::take(router).layer(dated);
+    routes
 }
 
 /// Adds what etcd answers over HTTP and scripts ask for.

@@ -115,7 +115,11 @@ impl Builder {
     /// An address that cannot be had, or TLS that cannot be set up. Nothing runs then.
     pub async fn start(self) -> Result<Registry, Error> {
         let shared = Shared::new(&self.settings);
-        let routes = door::with_pages(grpc::routes(&shared, &self.settings)).prepare();
+        let mut routes = door::with_pages(grpc::routes(&shared, &self.settings));
+        if self.settings.seed.is_some() {
+            routes = door::without_time(routes);
+        }
+        let routes = routes.prepare();
         let tcp = self.tcp_server().await?;
         let mut listeners = Vec::new();
         for address in &self.addresses {

@@ -45,7 +45,9 @@ impl Settings {
 
     /// What all random numbers come from, so that a run can be repeated: the
     /// ids of cluster and member, and of leases whose id the client leaves
-    /// open. Default: a fresh one for each registry.
+    /// open. Answers then also bear no date but that of the epoch, because its
+    /// compressed size, and with it the time of each read, is another one each
+    /// second. Default: a fresh one for each registry.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);

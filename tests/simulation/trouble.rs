@@ -403,11 +403,6 @@ fn links_of(world: &World, number: usize, quality: Quality) {
         world.net.set(ip, other, quality);
         world.net.set(other, ip, quality);
     }
-    // The sizes of the registry's answers depend on the real date in them, and no time may.
-    let quality = Quality {
-        bandwidth: None,
-        ..quality
-    };
     world.net.set(ip, REGISTRY, quality);
     world.net.set(REGISTRY, ip, quality);
 }

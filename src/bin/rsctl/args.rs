@@ -1,0 +1,108 @@
+//! The tree of commands.
+
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::options::Options;
+use crate::{
+    diff, doctor, endpoint, generate, group, live, node, prometheus_sd, render, serve, service,
+    session, snapshot, switch, tree,
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the answer is no: it is not there, it is not so, it differs, a check found something
+  2  the command line, a file or a setting cannot be used
+  3  etcd or a service cannot be reached, or does not answer
+  4  denied: user, password, certificate or permission
+  5  anything else that failed";
+
+/// See, check, call and change what is registered by OSGi Remote Services in etcd.
+#[derive(Debug, Parser)]
+#[command(name = "rsctl", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See, check and change endpoint descriptions.
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
+    /// See the sessions of discovery containers.
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Show the keys below a prefix as a tree.
+    Tree(tree::Args),
+    /// Call a method of a remote service.
+    Call(live::call::Args),
+    /// Compare the registry with an EDEF file or a snapshot.
+    Diff(diff::Args),
+    /// Write the keys below a prefix as JSON lines.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Put back what a snapshot holds.
+    Restore(snapshot::RestoreArgs),
+    /// Check etcd, the way to it, and what one may do there.
+    Doctor(doctor::Args),
+    /// Serve a registry in memory that speaks etcd's API.
+    Serve(serve::Args),
+    /// Export a service that answers as it is told.
+    Export(live::export::Args),
+    /// Import an endpoint and hold it.
+    Import(live::import::Args),
+    /// A live framework with iPOPO's console commands.
+    Shell(live::shell::Args),
+    /// A registry of services: type, name, location (empusa's, on etcd v3).
+    #[command(subcommand)]
+    Service(service::Command),
+    /// Feature switches (empusa's, on etcd v3).
+    #[command(subcommand)]
+    Switch(switch::Command),
+    /// Groups of nodes with common labels (etcd-registry's).
+    #[command(subcommand)]
+    Group(group::Command),
+    /// The nodes of a group (etcd-registry's).
+    #[command(subcommand)]
+    Node(node::Command),
+    /// Turn what is registered into a configuration file.
+    Render(render::Args),
+    /// Serve what is registered to Prometheus' HTTP service discovery.
+    PrometheusSd(prometheus_sd::Args),
+    /// Print the completions of a shell.
+    Completions(generate::CompletionsArgs),
+    /// Print or write the manual pages.
+    Man(generate::ManArgs),
+}
+
+/// Carries a command out.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let context = Context::new(arguments.options)?;
+    match arguments.command {
+        Command::Endpoint(command) => endpoint::run(command, &context).await,
+        Command::Session(command) => session::run(command, &context).await,
+        Command::Tree(args) => tree::run(args, &context).await,
+        Command::Call(args) => live::call::run(args, &context).await,
+        Command::Diff(args) => diff::run(args, &context).await,
+        Command::Snapshot(args) => snapshot::snapshot(args, &context).await,
+        Command::Restore(args) => snapshot::restore(args, &context).await,
+        Command::Doctor(args) => doctor::run(args, &context).await,
+        Command::Serve(args) => serve::run(args, &context).await,
+        Command::Export(args) => live::export::run(args, &context).await,
+        Command::Import(args) => live::import::run(args, &context).await,
+        Command::Shell(args) => live::shell::run(args, &context).await,
+        Command::Service(command) => service::run(command, &context).await,
+        Command::Switch(command) => switch::run(command, &context).await,
+        Command::Group(command) => group::run(command, &context).await,
+        Command::Node(command) => node::run(command, &context).await,
+        Command::Render(args) => render::run(args, &context).await,
+        Command::PrometheusSd(args) => prometheus_sd::run(args, &context).await,
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+    }
+}

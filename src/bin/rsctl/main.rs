@@ -1,0 +1,43 @@
+//! `rsctl`: see, check, call and change what is registered.
+//!
+//! Each command is a module with its options (`Args`) and what it does (`run`). What they share
+//! is the [`context::Context`]: how etcd is reached, and how results are shown. The tool stands on
+//! the library's public interface alone.
+
+mod args;
+mod context;
+mod diff;
+mod doctor;
+mod endpoint;
+mod failure;
+mod generate;
+mod group;
+mod live;
+mod node;
+mod options;
+mod output;
+mod prometheus_sd;
+mod render;
+mod serve;
+mod service;
+mod session;
+mod settings;
+mod signals;
+mod snapshot;
+mod switch;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match args::run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

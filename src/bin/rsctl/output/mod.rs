@@ -1,0 +1,137 @@
+//! How results are shown: tables for people, JSON and YAML for programs.
+//!
+//! A command has one serializable value for each thing that it shows, and a table is another view
+//! of the same values, so that no form tells more than another.
+
+mod table;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::table::Table;
+use crate::failure::Failure;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    /// For people; may change from version to version.
+    #[default]
+    Table,
+    /// One JSON document, or one for each line of what goes on.
+    Json,
+    /// One YAML document, or several with `---` between of what goes on.
+    Yaml,
+}
+
+/// Whether to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ColorChoice {
+    /// On a terminal, and if NO_COLOR is not set.
+    #[default]
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, color: ColorChoice) -> Self {
+        // anstream keeps this for the process: what it prints later, on stdout and on stderr, has
+        // its colours or loses them by it.
+        match color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        Self { format }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Shows values; `table` is called only if a table is wanted.
+    pub(crate) fn show<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        table: impl FnOnce() -> Table,
+    ) -> Result<(), Failure> {
+        self.show_text(value, || table().to_string())
+    }
+
+    /// Shows a value that is no table for people either. The text may have colours.
+    pub(crate) fn show_text<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => print(&text()),
+            Format::Json => print(&pretty_json(value)?),
+            Format::Yaml => print(&yaml(value)?),
+        }
+    }
+
+    /// Shows one of many values that come one after another: a line of text or JSON, or a YAML
+    /// document. It is written at once.
+    pub(crate) fn event<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        line: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => print(&line()),
+            Format::Json => print(&serde_json::to_string(value).map_err(unserializable)?),
+            Format::Yaml => print(&format!("---\n{}", yaml(value)?)),
+        }
+    }
+}
+
+/// Writes a text to stdout, with a newline at its end, and flushes.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    if text.is_empty() || text.ends_with('\n') {
+        write!(out, "{text}")?;
+    } else {
+        writeln!(out, "{text}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Says something on stderr that is no result and no failure: what will be done, how it goes on.
+pub(crate) fn note(text: &str) {
+    anstream::eprintln!("{text}");
+}
+
+/// The terminal's width; `None` where there is no terminal, and nothing is to be wrapped.
+pub(crate) fn width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    comfy_table::Table::new().width()
+}
+
+fn pretty_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(unserializable)
+}
+
+fn yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    serde_saphyr::to_string(&value).map_err(unserializable)
+}
+
+fn unserializable(error: impl std::error::Error) -> Failure {
+    Failure::failed(format!("the result cannot be written in this form: {error}"))
+}

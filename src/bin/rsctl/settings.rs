@@ -1,0 +1,175 @@
+//! The file of settings: TOML, with the names of the long options.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::{BaseStrategy as _, choose_base_strategy};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::options::Options;
+use crate::output::{ColorChoice, Format};
+
+/// What the file may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Settings {
+    endpoints: Option<Endpoints>,
+    cacert: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    top_key: Option<String>,
+    dial_timeout: Option<String>,
+    command_timeout: Option<String>,
+    output: Option<Format>,
+    color: Option<ColorChoice>,
+    tree_root: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Endpoints {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Fills in what neither an option nor a variable says.
+pub(crate) fn fill(options: &mut Options) -> Result<(), Failure> {
+    let Some(settings) = read(options.config.as_deref())? else {
+        return Ok(());
+    };
+    let endpoints = settings.endpoints.map(|endpoints| match endpoints {
+        Endpoints::One(one) => one,
+        Endpoints::Many(many) => many.join(","),
+    });
+    let Options {
+        endpoints: of_endpoints,
+        cacert,
+        cert,
+        key,
+        user,
+        password,
+        top_key,
+        dial_timeout,
+        command_timeout,
+        config: _,
+        output,
+        color,
+        verbose: _,
+        empusa,
+    } = options;
+    // A user of the command line does not get another user's password.
+    if user.is_none() {
+        or(password, settings.password);
+    }
+    // A certificate and its key are a pair.
+    if cert.is_none() && key.is_none() {
+        or(cert, settings.cert);
+        or(key, settings.key);
+    }
+    or(of_endpoints, endpoints);
+    or(cacert, settings.cacert);
+    or(user, settings.user);
+    or(top_key, settings.top_key);
+    or(dial_timeout, settings.dial_timeout);
+    or(command_timeout, settings.command_timeout);
+    or(output, settings.output);
+    or(color, settings.color);
+    or(&mut empusa.tree_root, settings.tree_root);
+    Ok(())
+}
+
+fn or<T>(option: &mut Option<T>, setting: Option<T>) {
+    if option.is_none() {
+        *option = setting;
+    }
+}
+
+fn read(given: Option<&Path>) -> Result<Option<Settings>, Failure> {
+    let Some(path) = given.map(Path::to_owned).or_else(default_path) else {
+        return Ok(None);
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => {
+            let path = path.display();
+            return Err(Failure::usage(format!(
+                "the file of settings {path} cannot be read: {error}"
+            )));
+        }
+    };
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let line = error.span().map_or(1, |span| {
+            1 + text.get(..span.start).map_or(0, |t| t.matches('\n').count())
+        });
+        let (path, problem) = (path.display(), error.message());
+        Failure::usage(format!(
+            "the file of settings {path} cannot be used: line {line}: {problem}"
+        ))
+    })
+}
+
+fn default_path() -> Option<PathBuf> {
+    let folders = choose_base_strategy().ok()?;
+    Some(folders.config_dir().join("rsctl").join("config.toml"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn filled(options: Options, text: &str) -> Result<Options, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut options = options;
+        options.config = Some(path);
+        fill(&mut options).map(|()| options)
+    }
+
+    #[test]
+    fn the_file_fills_in_what_was_not_said() {
+        let said = Options {
+            endpoints: Some("said:1".to_owned()),
+            ..Options::default()
+        };
+        let text = "endpoints = ['a:1', 'b:2']\ntop-key = 'top'\noutput = 'json'";
+        let options = filled(said, text).unwrap();
+        assert_eq!(options.endpoints.unwrap(), "said:1");
+        assert_eq!(options.top_key.unwrap(), "top");
+        assert_eq!(options.output, Some(Format::Json));
+        let options = filled(Options::default(), text).unwrap();
+        assert_eq!(options.endpoints.unwrap(), "a:1,b:2");
+    }
+
+    #[test]
+    fn a_user_of_the_command_line_gets_no_password_of_the_file() {
+        let said = Options {
+            user: Some("ada".to_owned()),
+            ..Options::default()
+        };
+        let text = "user = 'bob'\npassword = 'secret'";
+        let options = filled(said, text).unwrap();
+        assert_eq!((options.user.as_deref(), options.password), (Some("ada"), None));
+        let options = filled(Options::default(), text).unwrap();
+        assert_eq!(options.password.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_with_its_line() {
+        let error = filled(Options::default(), "user = 'a'\nendpoint = 'x'").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("line 2: unknown field `endpoint`"), "{text}");
+        let mut options = Options {
+            config: Some(PathBuf::from("/nowhere/config.toml")),
+            ..Options::default()
+        };
+        let text = fill(&mut options).unwrap_err().to_string();
+        assert!(text.contains("/nowhere/config.toml cannot be read"), "{text}");
+    }
+}

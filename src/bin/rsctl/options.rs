@@ -14,7 +14,12 @@ pub(crate) struct Options {
     /// Where etcd is; several servers of one cluster are separated by commas.
     ///
     /// `https://` means TLS. Default: localhost:2379.
-    #[arg(long, global = true, value_name = "HOST:PORT,…", env = "ETCDCTL_ENDPOINTS")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT,…",
+        env = "ETCDCTL_ENDPOINTS"
+    )]
     pub(crate) endpoints: Option<String>,
     /// PEM file of the authorities that etcd's certificate may be of; asks for TLS.
     #[arg(long, global = true, value_name = "FILE", env = "ETCDCTL_CACERT")]
@@ -26,7 +31,12 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "FILE", env = "ETCDCTL_KEY")]
     pub(crate) key: Option<String>,
     /// The user of etcd; better give the password by the variable or the file of settings.
-    #[arg(long, global = true, value_name = "NAME[:PASSWORD]", env = "ETCDCTL_USER")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME[:PASSWORD]",
+        env = "ETCDCTL_USER"
+    )]
     #[arg(hide_env_values = true)]
     pub(crate) user: Option<String>,
     /// The user's password.
@@ -42,7 +52,12 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "TIME", env = "ETCDCTL_DIAL_TIMEOUT")]
     pub(crate) dial_timeout: Option<String>,
     /// The time for one call to etcd, as in 500ms or 3s.
-    #[arg(long, global = true, value_name = "TIME", env = "ETCDCTL_COMMAND_TIMEOUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "ETCDCTL_COMMAND_TIMEOUT"
+    )]
     pub(crate) command_timeout: Option<String>,
     /// The file of settings, TOML, with the long options' names.
     ///
@@ -68,10 +83,20 @@ pub(crate) struct Options {
 #[command(next_help_heading = "empusa's options, for the commands service and switch")]
 pub(crate) struct Empusa {
     /// Where etcd is, in place of --endpoints; repeatable, or separated by commas.
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "EMPUSA_ETCD_ENDPOINT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "EMPUSA_ETCD_ENDPOINT"
+    )]
     pub(crate) etcd_endpoint: Vec<String>,
     /// http or https.
-    #[arg(long, global = true, value_name = "PROTOCOL", env = "EMPUSA_ETCD_PROTOCOL")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PROTOCOL",
+        env = "EMPUSA_ETCD_PROTOCOL"
+    )]
     pub(crate) etcd_protocol: Option<String>,
     /// The key below which services and switches are.
     #[arg(long, global = true, value_name = "KEY", env = "EMPUSA_TREE_ROOT")]
@@ -80,6 +105,12 @@ pub(crate) struct Empusa {
     #[arg(long, global = true, value_name = "FILE", env = "EMPUSA_CA_BUNDLE")]
     pub(crate) ca_bundle: Option<String>,
     /// Taken and not used: the only version here is 3.
-    #[arg(long, global = true, value_name = "VERSION", env = "EMPUSA_ETCD_API_VERSION", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "VERSION",
+        env = "EMPUSA_ETCD_API_VERSION",
+        hide = true
+    )]
     pub(crate) etcd_api_version: Option<String>,
 }

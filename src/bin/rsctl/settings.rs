@@ -104,7 +104,9 @@ fn read(given: Option<&Path>) -> Result<Option<Settings>, Failure> {
     };
     toml::from_str(&text).map(Some).map_err(|error| {
         let line = error.span().map_or(1, |span| {
-            1 + text.get(..span.start).map_or(0, |t| t.matches('\n').count())
+            1 + text
+                .get(..span.start)
+                .map_or(0, |t| t.matches('\n').count())
         });
         let (path, problem) = (path.display(), error.message());
         Failure::usage(format!(
@@ -155,7 +157,10 @@ mod tests {
         };
         let text = "user = 'bob'\npassword = 'secret'";
         let options = filled(said, text).unwrap();
-        assert_eq!((options.user.as_deref(), options.password), (Some("ada"), None));
+        assert_eq!(
+            (options.user.as_deref(), options.password),
+            (Some("ada"), None)
+        );
         let options = filled(Options::default(), text).unwrap();
         assert_eq!(options.password.as_deref(), Some("secret"));
     }
@@ -170,6 +175,9 @@ mod tests {
             ..Options::default()
         };
         let text = fill(&mut options).unwrap_err().to_string();
-        assert!(text.contains("/nowhere/config.toml cannot be read"), "{text}");
+        assert!(
+            text.contains("/nowhere/config.toml cannot be read"),
+            "{text}"
+        );
     }
 }

@@ -133,5 +133,7 @@ fn yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
 }
 
 fn unserializable(error: impl std::error::Error) -> Failure {
-    Failure::failed(format!("the result cannot be written in this form: {error}"))
+    Failure::failed(format!(
+        "the result cannot be written in this form: {error}"
+    ))
 }

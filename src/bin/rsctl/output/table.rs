@@ -25,7 +25,10 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        let cells = cells.into_iter().map(|cell| printable(&cell.into())).collect();
+        let cells = cells
+            .into_iter()
+            .map(|cell| printable(&cell.into()))
+            .collect();
         self.rows.push(cells);
     }
 
@@ -47,7 +50,10 @@ impl Table {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let lines: Vec<String> = table
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect();
         lines.join("\n")
     }
 }
@@ -89,7 +95,10 @@ mod tests {
     #[test]
     fn a_table_fits_its_terminal() {
         let text = table().print(Some(20));
-        assert!(text.lines().all(|line| line.chars().count() <= 20), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 20),
+            "{text}"
+        );
         assert!(text.lines().count() > 3, "{text}");
     }
 

@@ -1,0 +1,67 @@
+//! What all commands have in common.
+
+use snapbox::{assert_data_eq, str};
+
+use crate::tool::Tool;
+
+#[tokio::test]
+async fn an_unknown_command_is_a_usage_error() {
+    let ran = Tool::alone().args(["frobnicate"]).run().await;
+    assert_eq!(ran.code(), 2);
+    assert!(
+        ran.stderr.contains("unrecognized subcommand 'frobnicate'"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_settings_that_is_wrong_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), "user = 'a'\nhosts = 1\n").unwrap();
+    let ran = Tool::alone()
+        .folder(folder.path())
+        .args(["--config", "c.toml", "tree"]);
+    assert_data_eq!(
+        ran.run().await.bad(2),
+        str![
+            "rsctl: the file of settings c.toml cannot be used: line 2: unknown field `hosts`[..]"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_know_every_command() {
+    let help = Tool::alone().args(["--help"]).run().await.good();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(commands.len() > 20, "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let text = Tool::alone()
+            .args(["completions", shell])
+            .run()
+            .await
+            .good();
+        for command in &commands {
+            assert!(
+                text.contains(command),
+                "{shell} does not complete {command}"
+            );
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    Tool::alone().args(["man", "--out", out]).run().await.good();
+    for command in commands.iter().filter(|name| **name != "help") {
+        let page = folder.path().join(format!("rsctl-{command}.1"));
+        assert!(page.exists(), "no {}", page.display());
+    }
+    let page = Tool::alone().args(["man"]).run().await.good();
+    assert!(page.contains(".TH rsctl 1"), "{page}");
+}

@@ -1,0 +1,13 @@
+//! `rsctl`, run as a process against etcd and the embedded registry.
+#![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod general;
+mod tool;

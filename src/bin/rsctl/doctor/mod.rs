@@ -18,7 +18,7 @@ use futures::future::join_all;
 use indicatif::ProgressBar;
 use osgi_remote::discovery::etcd::EtcdConfig;
 use osgi_remote::distribution::xmlrpc::address::{self, Reason};
-use osgi_remote::keyspace::{Client, ConnectOptions, Endpoint};
+use osgi_remote::keyspace::{Client, Endpoint};
 use osgi_remote::names::SessionId;
 
 use self::finding::{Diagnosis, Finding};
@@ -75,10 +75,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         progress.set_message("looking at the keys");
         // Those that did not answer would only cost time.
         let up: Vec<Endpoint> = answered.iter().map(|s| s.endpoint.clone()).collect();
-        let client = Client::new(ConnectOptions {
-            endpoints: up,
-            ..options.clone()
-        })?;
+        let client = server::only(options, up)?;
         findings.extend(look_inside(&client, &config, &args).await);
     }
     findings.push(advertised());
@@ -144,10 +141,8 @@ fn advertised() -> Finding {
     let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     match address::advertised(None, all, address::local_addresses) {
         Ok(address) => {
-            let what = format!(
-                "peers would call services here at {}: {}",
-                address.host, address.why
-            );
+            let (host, why) = (address.host, &address.why);
+            let what = format!("services that listen on all addresses are called at {host}: {why}");
             match address.why {
                 Reason::OnlyLoopback | Reason::ListingFailed(_) => {
                     let cure = "configure the host's name (ecf.xmlrpc.server.hostname)";

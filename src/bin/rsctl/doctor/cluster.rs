@@ -75,6 +75,6 @@ pub(crate) async fn members(client: &Client, listed: usize) -> Finding {
             }
         }
         // Newer versions tell only administrators.
-        Err(error) => Finding::of(CHECK, error).as_warning(),
+        Err(error) => Finding::of(CHECK, error).into_warning(),
     }
 }

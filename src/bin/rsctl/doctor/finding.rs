@@ -106,7 +106,7 @@ impl Finding {
     }
 
     /// The same, as something that need not be bad.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self {
             result: Grade::Warning,
             code: None,

@@ -41,7 +41,7 @@ pub(crate) async fn write(
         Ok(_) => Finding::ok(CHECK, format!("allowed below {key} (nothing was written)")),
         // Whoever only listens needs no more than a session of its own, which may be granted alone.
         Err(error @ Error::Denied { .. }) if session.is_none() => {
-            let finding = Finding::of(CHECK, error).as_warning();
+            let finding = Finding::of(CHECK, error).into_warning();
             let more = "; if the user may write one session only, say which: --session ID";
             Finding {
                 cure: finding.cure.map(|cure| cure + more),

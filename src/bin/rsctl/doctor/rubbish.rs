@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use osgi_remote::discovery::etcd::keys::{self, Key, KeyError};
-use osgi_remote::endpoint::service_info;
+use osgi_remote::endpoint::service_info::{self, DecodeError};
 use osgi_remote::keyspace::{Client, Entry, Listing, Range};
 use osgi_remote::names::TopKey;
 
@@ -45,7 +45,7 @@ pub(crate) fn judge(top: &TopKey, listing: &Listing) -> Vec<Finding> {
 #[derive(Debug, Default)]
 struct Kinds {
     endpoints: usize,
-    /// Bytes that end iPOPO's watcher for good.
+    /// What ends iPOPO's watcher for good: bytes that are no text, values that are no JSON.
     fatal: Vec<String>,
     stray: Vec<String>,
     broken: Vec<String>,
@@ -65,7 +65,11 @@ impl Kinds {
     fn value(&mut self, entry: &Entry) {
         let key = entry.key_text();
         if let Err(error) = service_info::decode(&entry.value) {
-            self.broken.push(format!("{key}: {error}"));
+            let text = format!("{key}: {error}");
+            match error {
+                DecodeError::Json(_) => self.fatal.push(text),
+                _ => self.broken.push(text),
+            }
         } else if std::str::from_utf8(&entry.value).is_err() {
             self.fatal.push(format!("{key}: the value is not UTF-8"));
         }
@@ -74,6 +78,7 @@ impl Kinds {
     fn findings(self, sessions: usize) -> Vec<Finding> {
         let mut findings = Vec::new();
         let delete = "delete the key (etcdctl del), and find out who writes it";
+        let mend = "see rsctl endpoint lint, and mend who writes it";
         tell(&mut findings, self.fatal, |what| {
             let what = format!("{what}; iPOPO's watcher ends on it for good");
             Finding::error(CHECK, what, delete)
@@ -82,11 +87,7 @@ impl Kinds {
             Finding::warning(CHECK, what, delete)
         });
         tell(&mut findings, self.broken, |what| {
-            Finding::warning(
-                CHECK,
-                what,
-                "see rsctl endpoint lint, and mend who writes it",
-            )
+            Finding::warning(CHECK, what, mend)
         });
         tell(&mut findings, self.immortal, |what| {
             let what = format!("{what}: under no lease, and stays when its process ends");
@@ -175,8 +176,12 @@ mod tests {
         let texts = texts(&findings);
         assert_eq!(findings[0].result, Grade::Error);
         assert!(texts[0].contains("not UTF-8"), "{texts:?}");
-        assert!(texts[1].contains("top/no-session"), "{texts:?}");
-        assert!(texts[2].contains(&endpoint), "{texts:?}");
+        assert!(texts[1].contains(&endpoint), "{texts:?}");
+        assert!(
+            texts[1].ends_with("iPOPO's watcher ends on it for good"),
+            "{texts:?}"
+        );
+        assert!(texts[2].contains("top/no-session"), "{texts:?}");
         assert!(texts[3].contains("under no lease"), "{texts:?}");
         assert!(texts[4].contains("its session has no key"), "{texts:?}");
         assert_eq!(texts.len(), 5);

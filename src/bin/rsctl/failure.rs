@@ -79,15 +79,20 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What an error of the key space means for the exit code.
+fn code_of(error: &Error) -> Code {
+    match error {
+        Error::NotReady { cause, .. } => code_of(cause),
+        Error::Endpoint { .. } | Error::Config { .. } | Error::TooLarge { .. } => Code::Usage,
+        Error::Connect { .. } => Code::Unreachable,
+        Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. } => Code::Denied,
+        _ => Code::Failed,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Endpoint { .. } | Error::Config { .. } | Error::TooLarge { .. } => Code::Usage,
-            Error::Connect { .. } => Code::Unreachable,
-            Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. } => Code::Denied,
-            _ => Code::Failed,
-        };
-        Self::new(code, error.to_string())
+        Self::new(code_of(&error), error.to_string())
     }
 }
 

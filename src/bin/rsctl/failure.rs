@@ -83,9 +83,18 @@ impl std::fmt::Display for Failure {
 fn code_of(error: &Error) -> Code {
     match error {
         Error::NotReady { cause, .. } => code_of(cause),
-        Error::Endpoint { .. } | Error::Config { .. } | Error::TooLarge { .. } => Code::Usage,
-        Error::Connect { .. } => Code::Unreachable,
-        Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. } => Code::Denied,
+        Error::Endpoint { .. }
+        | Error::Config { .. }
+        | Error::TooLarge { .. }
+        | Error::RefusedSize { .. } => Code::Usage,
+        Error::Connect { .. }
+        | Error::Write {
+            uncertain: true, ..
+        } => Code::Unreachable,
+        Error::Tls { .. }
+        | Error::Authenticate { .. }
+        | Error::Denied { .. }
+        | Error::NotPermitted { .. } => Code::Denied,
         _ => Code::Failed,
     }
 }

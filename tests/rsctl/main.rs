@@ -9,5 +9,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call;
+mod export;
 mod general;
+mod peer;
+mod serve;
+mod shell;
 mod tool;

@@ -248,7 +248,7 @@ async fn a_service_that_is_dead_or_slow_is_not_reached() {
         .run()
         .await
         .bad(3);
-    assert!(dead.contains("cannot reach 127.0.0.1:"), "{dead}");
+    assert!(dead.contains("cannot reach http://127.0.0.1:"), "{dead}");
 }
 
 #[tokio::test]

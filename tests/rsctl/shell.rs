@@ -142,12 +142,12 @@ async fn commands_show_what_there_is() {
             .await
             .good(),
         str![[r#"
-ID  SPECIFICATIONS                                            BUNDLE     RANKING
+ID  SPECIFICATIONS                                          BUNDLE     RANKING
 1   org.osgi.service.remoteserviceadmin.RemoteServiceAdmin  framework  0
 1 services registered
 service 2 registered: org.example.IClock
-ID  SPECIFICATIONS                                            BUNDLE     RANKING
-2   org.example.IClock                                        shell      3
+ID  SPECIFICATIONS                                          BUNDLE     RANKING
+2   org.example.IClock                                      shell      3
 1   org.osgi.service.remoteserviceadmin.RemoteServiceAdmin  framework  0
 2 services registered
 
@@ -333,7 +333,7 @@ impl Pty {
         command
             .args(["-q", "-e", "-f", "-c"])
             .arg(format!(
-                "'{tool}' --endpoints {endpoint} shell --history history"
+                "stty cols 120; exec '{tool}' --endpoints {endpoint} shell --history history"
             ))
             .arg("/dev/null")
             .current_dir(folder)

@@ -312,7 +312,8 @@ mod tests {
         ];
         let one = called(&line, "one", vec![]).await.unwrap();
         assert_eq!(data::to_json(&one), json!([1, {"a": null}]));
-        assert_eq!(text(called(&line, "two", vec![]).await), "no, never");
+        let failed = text(called(&line, "two", vec![]).await);
+        assert_eq!(failed, "the service failed: no, never");
         let args = || vec![Data::Int(1), Data::from("x")];
         assert_eq!(
             called(&line, "other", args()).await.unwrap(),

@@ -92,7 +92,9 @@ pub(crate) fn failure(error: FrameworkError) -> Failure {
 pub(crate) struct Connection {
     updates: Option<HealthUpdates>,
     address: String,
-    connected: bool,
+    /// Whether it was there at the last look; none before it was whole for the first time, for a
+    /// framework has started before its watch is open.
+    connected: Option<bool>,
 }
 
 impl Connection {
@@ -102,9 +104,12 @@ impl Connection {
             let endpoints = config.connect.endpoints.iter().map(ToString::to_string);
             endpoints.collect::<Vec<_>>().join(",")
         });
+        let connected = updates
+            .as_ref()
+            .map(|updates| updates.current().is_connected());
         Self {
-            connected: updates.as_ref().is_some_and(|u| u.current().is_connected()),
             updates,
+            connected: connected.filter(|now| *now),
             address: addresses.unwrap_or_default(),
         }
     }
@@ -115,11 +120,17 @@ impl Connection {
             return std::future::pending().await;
         };
         while let Some(health) = updates.changed().await {
-            if health.is_connected() == self.connected {
+            let now = health.is_connected();
+            let before = match self.connected {
+                Some(before) => before,
+                None if now => true,
+                None => continue,
+            };
+            self.connected = Some(now);
+            if now == before {
                 continue;
             }
-            self.connected = !self.connected;
-            if self.connected {
+            if now {
                 return format!("the connection to etcd at {} is back", self.address);
             }
             let cause = health.session_error.or(health.watch_error);

@@ -25,21 +25,22 @@ fn similar_names<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> S
     let mut names: Vec<&str> = names.into_iter().collect();
     names.sort_unstable();
     names.dedup();
-    // Of dotted names people mostly remember the last part.
-    let short = |name: &str| name.rsplit('.').next().unwrap_or(name).to_lowercase();
-    let wanted = short(wrong);
-    let mut near: Vec<&str> = names
-        .iter()
-        .copied()
-        .filter(|n| short(n) == wanted)
-        .collect();
-    for name in similar::get_close_matches(wrong, &names, 3, 0.6) {
-        if !near.contains(&name) {
-            near.push(name);
-        }
+    // Names of one package are alike in all but their last part, which is what people get wrong.
+    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_lowercase();
+    let parts: Vec<String> = names.iter().map(|name| last(name)).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let near = similar::get_close_matches(last(wrong).as_str(), &parts, 3, 0.6);
+    let mut near_names: Vec<&str> = Vec::new();
+    for part in near {
+        let of_part = names.iter().filter(|name| last(name) == part);
+        near_names.extend(
+            of_part
+                .filter(|name| !near_names.contains(name))
+                .collect::<Vec<_>>(),
+        );
     }
-    near.truncate(3);
-    near.join(", ")
+    near_names.truncate(3);
+    near_names.join(", ")
 }
 
 #[cfg(test)]

@@ -121,7 +121,8 @@ pub(crate) fn width() -> Option<u16> {
     if !io::stdout().is_terminal() {
         return None;
     }
-    comfy_table::Table::new().width()
+    // A terminal that does not know its width, as some of automatic sessions, says 0.
+    comfy_table::Table::new().width().filter(|width| *width > 0)
 }
 
 pub(crate) fn pretty_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {

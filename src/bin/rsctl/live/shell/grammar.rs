@@ -118,8 +118,8 @@ pub(super) enum Command {
     /// With the property service.exported.interfaces it is exported at once.
     Register {
         /// Its interfaces, separated by commas.
-        #[arg(value_name = "INTERFACE,…", value_delimiter = ',', required = true)]
-        interfaces: Vec<String>,
+        #[arg(value_name = "INTERFACE,…", value_parser = interfaces)]
+        interfaces: Interfaces,
         /// Its properties.
         #[arg(value_name = FORM, value_parser = property)]
         properties: Vec<Property>,
@@ -160,6 +160,18 @@ pub(super) enum Command {
     /// End the shell; what it registered goes.
     #[command(visible_aliases = ["exit", "close"])]
     Quit,
+}
+
+/// Names of interfaces, in one word.
+#[derive(Clone, Debug)]
+pub(super) struct Interfaces(pub(super) Vec<String>);
+
+fn interfaces(text: &str) -> Result<Interfaces, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err("a name is empty".to_owned());
+    }
+    Ok(Interfaces(names))
 }
 
 /// What a line asks for.
@@ -319,7 +331,7 @@ mod tests {
                 properties,
                 ..
             } => {
-                assert_eq!(interfaces, ["a.A", "b.B"]);
+                assert_eq!(interfaces.0, ["a.A", "b.B"]);
                 assert_eq!(properties.len(), 2);
             }
             other => panic!("{other:?}"),

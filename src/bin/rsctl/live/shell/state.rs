@@ -136,7 +136,10 @@ impl<'a> Shell<'a> {
                 interfaces,
                 properties,
                 answering,
-            } => self.register(&interfaces, &properties, &answering).await?,
+            } => {
+                self.register(&interfaces.0, &properties, &answering)
+                    .await?
+            }
             Command::Unregister { service } => self.unregister(service).await?,
             Command::Call {
                 target,

@@ -267,6 +267,21 @@ async fn who_may_not_read_is_told_so() {
             "{line}"
         );
     }
+    for command in [
+        &["export", "--interface", "a.A", "--echo"][..],
+        &["import", "a.A"],
+        &["shell"],
+    ] {
+        let args = ["--user", "ada:wrong"].iter().chain(command).copied();
+        let ran = Tool::new(&etcd)
+            .args(args)
+            .args(["--connect-timeout", "2s"])
+            .run()
+            .await;
+        assert_eq!(ran.code(), 4, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&etcd.endpoint()), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("wrong"), "{}", ran.stderr);
+    }
     let args = ["--user", "root:secret", "call", "a.A", "m"];
     let line = Tool::new(&etcd).args(args).run().await.bad(1);
     assert!(line.contains("none is registered"), "{line}");

@@ -8,7 +8,7 @@ use serde_json::json;
 use snapbox::{assert_data_eq, str};
 
 use crate::peer::{Exporter, key_is};
-use crate::support::process::{OwnedChild, dying_with_us};
+use crate::support::process::{OwnedChild, dying_with_us, signal};
 use crate::support::{Ipopo, IpopoOptions, Server, Store, eventually, on_each_server};
 use crate::tool::{Ran, SOON, Tool};
 
@@ -99,6 +99,7 @@ async fn an_export_is_updated_and_taken_back_by_its_id() {
     terminal.says("rsctl> ").await;
     terminal.types("register a.A --echo colour=red\r");
     terminal.says("service 2 registered: a.A").await;
+    terminal.says("rsctl> ").await;
     terminal.types("exportservice 2\r");
     terminal.says("service 2 exported: a.A [").await;
     let added = ipopo
@@ -115,6 +116,9 @@ async fn an_export_is_updated_and_taken_back_by_its_id() {
     terminal.types(&format!("updateservice {endpoint} colour=blue\r"));
     let modified = ipopo.endpoint_event("modified", &endpoint, SOON).await;
     assert_eq!(modified["properties"]["colour"], "blue");
+    terminal.says("updated: a.A").await;
+    // A tab that came before the prompt would not complete.
+    terminal.says("rsctl> ").await;
     // Completion knows the one endpoint that is exported.
     terminal.types("unexpsvc \t\r");
     key_is(&server, &key, false).await;
@@ -203,8 +207,8 @@ ID  SPECIFICATIONS  BUNDLE  RANKING
 service 3 registered: b.B
 service 3 exported: b.B [[..]] at http://127.0.0.1:[..]/xml-rpc
 PROPERTY                     VALUE
-service.exported.interfaces  *
 objectClass                  [b.B]
+service.exported.interfaces  *
 service.id                   3
 
 "#]]
@@ -303,6 +307,8 @@ async fn a_terminal_has_notices_above_its_prompt_and_a_history() {
     terminal.says("service 2 imported: a.A [").await;
     exporter.stop().await;
     terminal.says("import ended: a.A [").await;
+    // Ctrl-D is the end only at a prompt.
+    terminal.says("rsctl> ").await;
     terminal.types("\u{4}");
     assert!(terminal.end().await.success());
     let history = std::fs::read_to_string(folder.path().join("history")).unwrap();
@@ -312,8 +318,29 @@ async fn a_terminal_has_notices_above_its_prompt_and_a_history() {
     terminal.says("rsctl> ").await;
     terminal.types("\u{1b}[A\r");
     terminal.says("export_config").await;
+    terminal.says("rsctl> ").await;
     terminal.types("\u{4}");
     assert!(terminal.end().await.success());
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_what_is_waited_for_and_a_termination_gives_the_terminal_back() {
+    let server = Server::embedded().await;
+    let folder = tempfile::tempdir().unwrap();
+    let terminal = Pty::start(&server, folder.path());
+    terminal.says("rsctl> ").await;
+    // What the first command shows, it shows after the terminal's own Ctrl-C is on again.
+    terminal.types("showdefaults; wait; lexps\r");
+    terminal.says("export_config").await;
+    terminal.types("\u{3}");
+    terminal.says("rsctl> ").await;
+    terminal.types("sl\r");
+    terminal.says("1 services registered").await;
+    assert!(!terminal.said().contains("nothing is exported"));
+    terminal.says("rsctl> ").await;
+    signal(terminal.shell(), "TERM");
+    terminal.says("the mode after it: icanon").await;
+    terminal.end().await;
 }
 
 /// The shell at a terminal of its own, which `script` makes.
@@ -333,7 +360,8 @@ impl Pty {
         command
             .args(["-q", "-e", "-f", "-c"])
             .arg(format!(
-                "stty cols 120; exec '{tool}' --endpoints {endpoint} shell --history history"
+                "stty cols 120; '{tool}' --endpoints {endpoint} shell --history history; code=$?; \
+                 echo the mode after it: $(stty -a | grep -o -e '-*icanon'); exit $code"
             ))
             .arg("/dev/null")
             .current_dir(folder)
@@ -386,6 +414,20 @@ impl Pty {
             }
         })
         .await;
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// The shell's process: the child of sh, which is the child of `script`.
+    fn shell(&self) -> u32 {
+        let child = |pid: u32| -> u32 {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            let children = std::fs::read_to_string(path).unwrap();
+            children.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        child(child(self.child.pid()))
     }
 
     async fn end(mut self) -> std::process::ExitStatus {

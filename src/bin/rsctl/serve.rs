@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::note;
 use crate::signals;
 
-/// Serves a registry in memory that speaks etcd's API, until it is stopped.
+/// Serve a registry in memory that speaks etcd's API, until it is stopped.
 ///
 /// For development, tests and demonstrations: it is one member, and what is in it goes with it.
 /// etcdctl, iPOPO, ECF and this tool connect to it as to etcd. It prints a line for each address

@@ -20,9 +20,12 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{note, printable};
 
-/// Calls a method of a remote service, and prints its result as JSON.
+/// Call a method of a remote service.
 ///
-/// The registry is read once, and nothing is written to it. Values that JSON has no form for are
+/// The result is printed as JSON, unless --output asks for another form. The registry is read once,
+/// and nothing is written to it.
+///
+/// Values that JSON has no form for are
 /// {"$bytes": base64}, {"$date": "20260131T12:34:56"}, {"$double": "NaN"} (or Infinity, -Infinity)
 /// and {"$struct": {…}} for a struct that looks like one of these, in arguments as in results.
 ///

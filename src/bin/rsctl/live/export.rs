@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::output::{Output, note, printable};
 use crate::signals;
 
-/// Exports a service that answers as it is told, until it is stopped.
+/// Export a service that answers as it is told, until it is stopped.
 ///
 /// For smoke tests of peers: they see, import and call it like any other. It prints one line when
 /// the service is announced. SIGINT and SIGTERM take the service back and end with code 0.

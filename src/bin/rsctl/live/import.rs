@@ -22,7 +22,7 @@ use crate::failure::{Code, Failure};
 use crate::output::{Output, note, printable};
 use crate::signals;
 
-/// Imports endpoints as a consumer does, and holds them until it is stopped.
+/// Import endpoints as a consumer does, and hold them until it is stopped.
 ///
 /// It prints a line for each endpoint that is imported, modified or ended, and goes on when all
 /// have ended, for they may come back. While it runs it has a session of its own in etcd, without

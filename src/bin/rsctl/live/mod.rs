@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_answered_with_those_like_it() {
-        let names = ["org.example.IHello", "org.example.IClock", "sayHello"];
-        assert_eq!(similar_names("sayHelo", names), "sayHello");
+        let names = ["org.example.IHello", "org.example.IClock", "withdraw"];
+        assert_eq!(similar_names("withdrow", names), "withdraw");
         assert_eq!(similar_names("ihello", names), "org.example.IHello");
         assert_eq!(
             similar_names("org.exampel.IClock", names),

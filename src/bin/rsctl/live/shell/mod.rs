@@ -34,11 +34,14 @@ use crate::failure::{Code, Failure};
 use crate::output::note;
 use crate::signals::Listening;
 
-/// A live framework with iPOPO's console commands.
+/// Run a live framework with iPOPO's console commands.
 ///
 /// The commands have iPOPO's names, short forms and arguments; 'help' lists them. Endpoints of
 /// others are imported as they are discovered. On a terminal there are a history, completion and
 /// notices above the prompt; Ctrl-D or 'quit' ends it.
+///
+/// To have something to export, 'register' registers services that answer as they are told, as
+/// rsctl export does.
 ///
 /// Otherwise, or with --command, it is a script: commands are separated by lines or ';', and the
 /// first one that fails ends it with its exit code.

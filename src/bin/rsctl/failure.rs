@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use osgi_remote::discovery::etcd::ConfigError;
 use osgi_remote::keyspace::Error;
 
+use crate::output::printable;
+
 /// The exit codes, as `rsctl --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -64,7 +66,8 @@ impl Failure {
     /// Writes the line to stderr and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.text.is_empty() {
-            let line = self.text.replace('\n', " ");
+            // Parts of it are what others wrote.
+            let line = printable(&self.text.replace('\n', " "));
             anstream::eprintln!("{ERROR}rsctl:{ERROR:#} {line}");
         }
         ExitCode::from(self.code as u8)

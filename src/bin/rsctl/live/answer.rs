@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use futures::future::BoxFuture;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use osgi_remote::interface::{Call, CallError, Data, Dispatch};
 use osgi_remote::services::Service;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::process::{Child, Command};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::data;
 use super::property::name_and_value;
@@ -23,6 +25,8 @@ use crate::failure::Failure;
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// How much of what a command says of its failure is passed on, in bytes.
 const LONGEST_FAILURE: usize = 8 * 1024;
+/// How many commands may run at once; further calls wait.
+const MOST_COMMANDS: usize = 32;
 /// How many calls may wait to be shown; what comes beyond is counted only.
 const MOST_SHOWN: usize = 256;
 
@@ -59,7 +63,7 @@ impl Answering {
     /// If it would answer nothing.
     pub(crate) fn service(&self, interfaces: &[String], calls: &Calls) -> Result<Service, Failure> {
         let rest = match &self.exec {
-            Some(command) => Rest::Exec(command.clone()),
+            Some(command) => Rest::Exec(command.clone(), Semaphore::new(MOST_COMMANDS)),
             None if self.echo => Rest::Echo,
             None if self.answers.is_empty() && self.failures.is_empty() => {
                 return Err(Failure::usage(
@@ -147,7 +151,7 @@ struct Told {
 enum Rest {
     Nothing,
     Echo,
-    Exec(String),
+    Exec(String, Semaphore),
 }
 
 impl Told {
@@ -160,7 +164,11 @@ impl Told {
         }
         match &self.rest {
             Rest::Echo => Ok(echoed(args)),
-            Rest::Exec(command) => run(command, method, &args).await,
+            Rest::Exec(command, turns) => {
+                let turn = turns.acquire().await;
+                let _turn = turn.map_err(|error| CallError::service(error.to_string()))?;
+                run(command, method, &args).await
+            }
             Rest::Nothing => Err(CallError::NoSuchMethod {
                 interface: self.interfaces.clone(),
                 method: method.to_owned(),
@@ -201,6 +209,31 @@ impl Dispatch for Told {
     }
 }
 
+/// A command with all that it started. Dropping this kills them.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// The group that a child leads, which was not waited for yet.
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.map(Pid::from_raw))
+    }
+
+    /// The leader has ended, and its number may be another's from now on.
+    fn leave(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have ended a moment ago; it is not reaped, so that nobody else is hit.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
 /// Has a command answer. Dropping the future kills it.
 async fn run(command: &str, method: &str, args: &[Data]) -> Result<Data, CallError> {
     let failed = |what: String| CallError::service(format!("the command '{command}' {what}"));
@@ -209,9 +242,11 @@ async fn run(command: &str, method: &str, args: &[Data]) -> Result<Data, CallErr
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed(format!("cannot be run by sh: {error}")))?;
+    let mut group = Group::of(&child);
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -230,6 +265,7 @@ async fn run(command: &str, method: &str, args: &[Data]) -> Result<Data, CallErr
         keep(stderr, LONGEST_FAILURE)
     );
     let ended = child.wait().await;
+    group.leave();
     let ended = ended.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
     if !ended.success() {
         let why = String::from_utf8_lossy(&failure);
@@ -357,6 +393,38 @@ mod tests {
         let chatty = "yes 1 | head -c 5000000";
         let error = text(called(&["--exec", chatty], "m", vec![]).await);
         assert!(error.contains("more than 4194304 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_leaves_no_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let command = format!(
+            "sleep 1000 & echo $! > '{0}.new'; mv '{0}.new' '{0}'; wait",
+            file.display()
+        );
+        let line = ["--exec", &command];
+        let pid = tokio::select! {
+            outcome = called(&line, "m", vec![]) => panic!("{outcome:?}"),
+            pid = async {
+                loop {
+                    match std::fs::read_to_string(&file) {
+                        Ok(pid) => break pid,
+                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+                    }
+                }
+            } => pid,
+        };
+        let stat = format!("/proc/{}/stat", pid.trim());
+        let gone = async {
+            // A process that nobody has reaped yet is gone, too.
+            while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), gone)
+            .await
+            .unwrap();
     }
 
     #[test]

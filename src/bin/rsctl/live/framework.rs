@@ -11,6 +11,7 @@ use super::duration;
 use super::property::name_and_value;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// Options of commands that run a framework.
 #[derive(Clone, Debug, Args)]
@@ -134,7 +135,8 @@ impl Connection {
                 return format!("the connection to etcd at {} is back", self.address);
             }
             let cause = health.session_error.or(health.watch_error);
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            let cause = cause.map(|cause| printable(&format!(": {cause}")));
+            let cause = cause.unwrap_or_default();
             let address = &self.address;
             return format!("the connection to etcd at {address} is lost, trying goes on{cause}");
         }

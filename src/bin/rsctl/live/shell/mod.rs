@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
-use osgi_remote::Framework;
 use osgi_remote::discovery::Subscriber as _;
 use osgi_remote::embedded::Registry as Embedded;
 use osgi_remote::topology::Policy;
@@ -107,12 +106,24 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         admin: framework.admin().clone(),
         discovered: framework.etcd().map(|etcd| etcd.endpoints().clone()),
     };
-    let mut session = match Session::open(&args, framework, connection, known, context) {
-        Ok(session) => session,
-        Err((framework, error)) => {
+    let (terminal, input) = match lines(&args, known) {
+        Ok(lines) => lines,
+        Err(error) => {
             let ended = framework.shutdown().await.map_err(failure);
             return ended.and(Err(error));
         }
+    };
+    let (calls, told) = Calls::channel();
+    let mut session = Session {
+        shell: Shell::new(framework, context, calls, told, !args.no_import),
+        input,
+        wanted: false,
+        pending: VecDeque::new(),
+        pause: None,
+        terminal,
+        connection,
+        keep_going: args.keep_going,
+        failed: None,
     };
     let outcome = session.run(&mut terminate, &mut interrupt).await;
     if let Some(terminal) = &session.terminal {
@@ -120,6 +131,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     }
     let ended = session.shell.close().await;
     outcome.and(ended)
+}
+
+/// Where the lines come from.
+fn lines(args: &Args, known: Known) -> Result<(Option<Terminal>, Input), Failure> {
+    if !args.commands.is_empty() {
+        return Ok((None, Input::of_lines(args.commands.clone())?));
+    }
+    if std::io::stdin().is_terminal() {
+        let history = args.history.clone().or_else(history_file);
+        let (terminal, input) = Terminal::take(known, history)?;
+        return Ok((Some(terminal), input));
+    }
+    Ok((None, Input::of_stdin()?))
 }
 
 /// The default file of the history.
@@ -161,40 +185,7 @@ enum Then {
     End,
 }
 
-impl<'a> Session<'a> {
-    fn open(
-        args: &Args,
-        framework: Framework,
-        connection: Connection,
-        known: Known,
-        context: &'a Context,
-    ) -> Result<Self, (Framework, Failure)> {
-        let opened = if !args.commands.is_empty() {
-            Input::of_lines(args.commands.clone()).map(|input| (None, input))
-        } else if std::io::stdin().is_terminal() {
-            let history = args.history.clone().or_else(history_file);
-            Terminal::take(known, history).map(|(terminal, input)| (Some(terminal), input))
-        } else {
-            Input::of_stdin().map(|input| (None, input))
-        };
-        let (terminal, input) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return Err((framework, error)),
-        };
-        let (calls, told) = Calls::channel();
-        Ok(Self {
-            shell: Shell::new(framework, context, calls, told, !args.no_import),
-            input,
-            wanted: false,
-            pending: VecDeque::new(),
-            pause: None,
-            terminal,
-            connection,
-            keep_going: args.keep_going,
-            failed: None,
-        })
-    }
-
+impl Session<'_> {
     fn notice(&self, text: String) {
         match &self.terminal {
             Some(terminal) => terminal.notice(text),

@@ -10,6 +10,8 @@
 mod support;
 
 mod call;
+mod certificates;
+mod doctor;
 mod export;
 mod general;
 mod peer;

@@ -10,6 +10,8 @@
 mod support;
 
 mod call;
+#[path = "../secure/certificates.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
 mod export;

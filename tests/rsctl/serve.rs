@@ -1,11 +1,10 @@
 //! `rsctl serve`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use snapbox::{assert_data_eq, str};
 
+use crate::certificates::Authority;
 use crate::support::{EtcdVersion, Ipopo, IpopoOptions, Store};
 use crate::tool::{Running, Tool};
 
@@ -120,32 +119,13 @@ async fn open_to_other_hosts_without_tls_is_warned_of() {
     assert_eq!(running.stop("TERM").await.code(), 0);
 }
 
-/// A certificate of an authority of its own for `localhost`: the files of both, and of the key.
-fn certificate(folder: &Path) -> [PathBuf; 3] {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_key = KeyPair::generate().unwrap();
-    let ca = params.self_signed(&ca_key).unwrap().pem();
-    let issuer = Issuer::new(params, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let cert = params.signed_by(&key, &issuer).unwrap().pem();
-    [
-        ("ca.pem", ca),
-        ("cert.pem", cert),
-        ("key.pem", key.serialize_pem()),
-    ]
-    .map(|(name, text)| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    })
-}
-
 #[tokio::test]
 async fn with_a_certificate_it_speaks_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    let [ca, cert, key] = certificate(folder.path());
+    let authority = Authority::new();
+    let identity = authority.issue(&["localhost"], "rsctl");
+    let ca = authority.file("ca.pem", &authority.cert);
+    let cert = authority.file("cert.pem", &identity.cert);
+    let key = authority.file("key.pem", &identity.key);
     let running = Tool::alone()
         .args(["serve", "--listen", "127.0.0.1:0", "--cert-file"])
         .args([cert.as_os_str()])

@@ -1,7 +1,5 @@
 //! `rsctl export` and `rsctl import`.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 
@@ -103,12 +101,11 @@ async fn export_and_import_tell_of_each_other(server: Server) {
     let args = ["import", "b.B", "-o", "json"];
     let other = Tool::new(&server).args(args).start();
     assert_eq!(told(&other).await, event("imported"));
-    let (imported, ended) = (event("imported"), event("ended"));
+    let ended = event("ended");
     exporter.stop().await;
     assert_eq!(told(&importer).await, ended);
     assert_eq!(importer.end().await.code(), 0);
     assert_eq!(told(&other).await, ended);
-    assert_ne!(imported, ended);
     assert_eq!(other.stop("INT").await.code(), 0);
 }
 
@@ -310,11 +307,7 @@ async fn an_import_of_what_is_not_there_says_what_is() {
     ];
     let line = Tool::new(&server).args(args).run().await.bad(1);
     assert!(line.contains("it does not match --filter"), "{line}");
-    tokio::time::timeout(Duration::from_secs(60), async {
-        let args = ["import", "a.A", "--filter", "(zone"];
-        let line = Tool::new(&server).args(args).run().await.bad(2);
-        assert!(line.contains("(zone"), "{line}");
-    })
-    .await
-    .unwrap();
+    let args = ["import", "a.A", "--filter", "(zone"];
+    let line = Tool::new(&server).args(args).run().await.bad(2);
+    assert!(line.contains("(zone"), "{line}");
 }

@@ -30,7 +30,6 @@ async fn script(server: &Store, commands: &str) -> Ran {
 async fn ipopo_follows_a_service_that_the_shell_exports(server: Server) {
     let ipopo = Ipopo::start(IpopoOptions::new(&server)).await;
     let folder = tempfile::tempdir().unwrap();
-    // The script learns the endpoint's id from a first shell, which announces it as well.
     let commands =
         format!("register {HELLO} colour=red --answer 'sayHello=\"hi\"'\nexportservice 2\nwait");
     let running = Tool::new(&server)
@@ -95,6 +94,9 @@ async fn an_export_is_updated_and_taken_back_by_its_id() {
     let server = Server::embedded().await;
     let ipopo = Ipopo::start(IpopoOptions::new(&server)).await;
     let folder = tempfile::tempdir().unwrap();
+    let importer = Tool::new(&server)
+        .args(["import", "a.A", "--wait", "0s"])
+        .start();
     let terminal = Pty::start(&server, folder.path());
     terminal.says("rsctl> ").await;
     terminal.types("register a.A --echo colour=red\r");
@@ -106,6 +108,7 @@ async fn an_export_is_updated_and_taken_back_by_its_id() {
         .next_event("the endpoint", SOON, |event| event["kind"] == "added")
         .await;
     let endpoint = added["endpoint_id"].as_str().unwrap().to_owned();
+    assert!(importer.line().await.starts_with("imported a.A ["));
     let session = ipopo.health().await["discovered"][&endpoint]
         .as_str()
         .unwrap()
@@ -117,12 +120,15 @@ async fn an_export_is_updated_and_taken_back_by_its_id() {
     let modified = ipopo.endpoint_event("modified", &endpoint, SOON).await;
     assert_eq!(modified["properties"]["colour"], "blue");
     terminal.says("updated: a.A").await;
+    assert!(importer.line().await.starts_with("modified a.A ["));
     // A tab that came before the prompt would not complete.
     terminal.says("rsctl> ").await;
     // Completion knows the one endpoint that is exported.
     terminal.types("unexpsvc \t\r");
     key_is(&server, &key, false).await;
     ipopo.endpoint_event("removed", &endpoint, SOON).await;
+    assert!(importer.line().await.starts_with("ended a.A ["));
+    assert_eq!(importer.stop("TERM").await.code(), 0);
     terminal.types("lexps\r");
     terminal.says("nothing is exported").await;
     terminal.types("frobnicate\r");
@@ -212,6 +218,12 @@ service.exported.interfaces  *
 service.id                   3
 
 "#]]
+    );
+    let ended = "register b.B --echo service.exported.interfaces=*; unregister 2; lexps; sl";
+    let ended = run(ended).await.good();
+    assert!(
+        ended.contains("nothing is exported\n") && ended.ends_with("1 services registered\n"),
+        "{ended}"
     );
     let json = run("register b.B --echo; call b.B echo '{\"a\": 1}'; help lexps; health")
         .await

@@ -185,12 +185,19 @@ fn show(
 }
 
 /// Shows a call, and how many before it were not shown.
-pub(crate) fn show_call(call: &Answered, calls: &Calls, output: &Output) -> Result<(), Failure> {
-    match calls.missed() {
-        0 => {}
-        missed => note(&format!("{missed} calls came too fast to be shown")),
+fn show_call(call: &Answered, calls: &Calls, output: &Output) -> Result<(), Failure> {
+    if let Some(text) = missed(calls) {
+        note(&text);
     }
     output.event(call, || call_line(call))
+}
+
+/// How many calls were not shown, if any were not.
+pub(crate) fn missed(calls: &Calls) -> Option<String> {
+    match calls.missed() {
+        0 => None,
+        missed => Some(format!("{missed} calls came too fast to be shown")),
+    }
 }
 
 /// A call as a line.

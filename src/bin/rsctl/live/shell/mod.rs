@@ -221,6 +221,9 @@ impl Session<'_> {
                 }
                 Some(call) = self.shell.told.recv() => {
                     self.notice(call_line(&call));
+                    if let Some(text) = self.shell.missed() {
+                        self.notice(text);
+                    }
                     Then::Go
                 }
                 news = self.connection.news() => {

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::live::answer::{Answered, Answering, Calls};
 use crate::live::call::invoke;
+use crate::live::export::missed;
 use crate::live::framework::failure;
 use crate::live::property::{self, Property};
 use crate::live::{data, similar_names};
@@ -250,6 +251,11 @@ impl<'a> Shell<'a> {
                 "no service, endpoint or interface {target}: {hint}"
             ))
         })
+    }
+
+    /// How many calls were not told, if any were not.
+    pub(super) fn missed(&self) -> Option<String> {
+        missed(&self.calls)
     }
 
     /// Takes everything back.

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// See the sessions of discovery containers.
     #[command(subcommand)]
     Session(session::Command),
-    /// Show the keys below a prefix as a tree.
+    // Its text of help stands above its arguments.
     Tree(tree::Args),
     /// Call a method of a remote service.
     Call(live::call::Args),

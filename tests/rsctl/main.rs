@@ -9,5 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod endpoint;
 mod general;
+mod session;
 mod tool;
+mod tree;

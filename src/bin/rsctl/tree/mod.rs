@@ -51,9 +51,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     for entry in listing.entries {
         root.add(folder, entry, !args.keys_only);
     }
-    let name = if folder.is_empty() { "(all keys)" } else { folder };
+    let name = if prefix.is_empty() {
+        "(all keys)".to_owned()
+    } else if prefix == folder {
+        prefix.clone()
+    } else {
+        format!("{prefix}…")
+    };
     root.cut(args.depth);
     context
         .output
-        .show_text(&root.shown(name), || root.text(name, args.values))
+        .show_text(&root.shown(&name), || root.text(&name, args.values))
 }

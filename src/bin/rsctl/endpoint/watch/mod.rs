@@ -4,7 +4,6 @@ mod events;
 mod stale;
 
 use clap::Args as ClapArgs;
-use futures::StreamExt as _;
 use osgi_remote::discovery::Subscriber as _;
 use osgi_remote::discovery::etcd::{EtcdObserver, ViewStatus};
 use osgi_remote::endpoint::EndpointDescription;

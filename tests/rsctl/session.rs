@@ -25,17 +25,26 @@ async fn a_session_is_shown_with_its_lease_and_who_it_is(etcd: Server) {
         table,
         str![[r#"
 SESSION   STATE  PEER         ENDPOINTS         LEASE             LEFT   TTL    RENEWED  REVISION  OLDEST
-a11ce000  alive  osgi-remote  3 (1 unreadable)  LEASE-ID[..]s  1000s  [..]s ago   2         [..]d
+a11ce000  alive  osgi-remote  3 (1 unreadable)  LEASE-ID[..]s  5000s  [..]s ago   2         [..]d
 
 "#]]
     );
     let json = list().args(["-o", "json"]).run().await.json();
     let row = &json[0];
     assert_eq!(row["session"], ALICE);
-    assert_eq!((&row["endpoints"], &row["unreadable"]), (&3.into(), &1.into()));
-    assert_eq!((&row["lease"]["id"], &row["lease"]["granted"]), (&lease.into(), &1000.into()));
-    let (left, renewed) = (row["lease"]["left"].as_u64().unwrap(), row["renewed"].as_u64().unwrap());
-    assert_eq!(left + renewed, 1000);
+    assert_eq!(
+        (&row["endpoints"], &row["unreadable"]),
+        (&3.into(), &1.into())
+    );
+    assert_eq!(
+        (&row["lease"]["id"], &row["lease"]["granted"]),
+        (&lease.into(), &5000.into())
+    );
+    let (left, renewed) = (
+        row["lease"]["left"].as_u64().unwrap(),
+        row["renewed"].as_u64().unwrap(),
+    );
+    assert_eq!(left + renewed, 5000);
     assert_eq!(row["oldest_endpoint"], "2023-11-14T22:13:20Z");
 }
 
@@ -50,11 +59,29 @@ async fn sessions_that_nobody_cares_for_are_told_from_those_alive(etcd: Server) 
     announce(&etcd, &session(2), &endpoint, Some(&one)).await;
     put_endpoint(&session(2), &two).await;
     put_endpoint(&session(3), &one).await;
-    put(&etcd, &format!("{}/{}", TopKey::DEFAULT, session(4)), &session(4), Some(&one)).await;
+    put(
+        &etcd,
+        &format!("{}/{}", TopKey::DEFAULT, session(4)),
+        &session(4),
+        Some(&one),
+    )
+    .await;
     // What is no session is not listed.
     put(&etcd, &format!("{}/no-uuid", TopKey::DEFAULT), "", None).await;
-    let json = Tool::new(&etcd).args(["session", "list", "-o", "json"]).run().await.json();
-    let states: Vec<&str> = json.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["no lease", "several leases", "no session key", "alive"]);
+    let json = Tool::new(&etcd)
+        .args(["session", "list", "-o", "json"])
+        .run()
+        .await
+        .json();
+    let states: Vec<&str> = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        states,
+        ["no lease", "several leases", "no session key", "alive"]
+    );
     assert_eq!(json[3]["peer"], "unknown");
 }

@@ -54,25 +54,42 @@ org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/
 
 "#]]
     );
-    let tree = Tool::new(&etcd).args(["tree", "--output", "json"]).run().await.json();
+    let tree = Tool::new(&etcd)
+        .args(["tree", "--output", "json"])
+        .run()
+        .await
+        .json();
     let session = &tree["children"][0];
-    assert_eq!((&session["name"], &session["key"]["value"]), (&ALICE.into(), &ALICE.into()));
+    assert_eq!(
+        (&session["name"], &session["key"]["value"]),
+        (&ALICE.into(), &ALICE.into())
+    );
     assert_eq!(session["key"]["lease"], serde_json::Value::Null);
     let endpoint = &session["children"][0];
-    assert_eq!((&endpoint["name"], &endpoint["key"]["create_revision"]), (&"e".into(), &4.into()));
+    assert_eq!(
+        (&endpoint["name"], &endpoint["key"]["create_revision"]),
+        (&"e".into(), &4.into())
+    );
 }
 
 async fn depth_values_and_keys_only_change_what_is_shown(etcd: Server) {
     let long = "y".repeat(100);
     put(&etcd, "app/a/b", &long, None).await;
     put(&etcd, "app/a/c/d", "2", None).await;
-    let tree = |args: &[&str]| Tool::new(&etcd).args(["tree", "app/"]).args(args.iter().copied());
+    let tree = |args: &[&str]| {
+        Tool::new(&etcd)
+            .args(["tree", "app/"])
+            .args(args.iter().copied())
+    };
     let shallow = tree(&["--depth", "1"]).run().await.good();
     assert_eq!(shallow, "app/\n└── a  +2 below\n");
     let whole = tree(&["--values"]).run().await.good();
     assert!(whole.contains(&long), "{whole}");
     let bare = tree(&["--keys-only"]).run().await.good();
-    assert_eq!(bare, "app/\n└── a\n    ├── b  no lease\n    └── c\n        └── d  no lease\n");
+    assert_eq!(
+        bare,
+        "app/\n└── a\n    ├── b  no lease\n    └── c\n        └── d  no lease\n"
+    );
     let json = tree(&["--keys-only", "-o", "json"]).run().await.json();
     assert_eq!(json["children"][0]["children"][0]["key"].get("value"), None);
     assert_eq!(tree(&["--depth", "0"]).run().await.code(), 2);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery};
 use osgi_remote::discovery::Subscriber as _;
+use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery};
 use osgi_remote::endpoint::{EndpointDescription, edef};
 use osgi_remote::feed::Change;
 use osgi_remote::names::TopKey;
@@ -37,7 +37,10 @@ fn advertise(etcd: &Store, path: &std::path::Path) -> Tool {
 }
 
 async fn a_files_endpoints_are_there_until_it_is_told_to_stop(etcd: Server) {
-    let (one, two) = (greeter("e1", props! { "level" => 3_i16 }), greeter("e2", props! {}));
+    let (one, two) = (
+        greeter("e1", props! { "level" => 3_i16 }),
+        greeter("e2", props! {}),
+    );
     let (_folder, path) = file(&[&one, &two]);
     let discovery = EtcdDiscovery::start(EtcdConfig::new(&etcd.endpoint()).unwrap()).unwrap();
     discovery.connected(SOON).await.unwrap();
@@ -50,9 +53,15 @@ async fn a_files_endpoints_are_there_until_it_is_told_to_stop(etcd: Server) {
             other => panic!("{other:?}"),
         }
     }
-    let found = etcd.get_prefix(&format!("{}/{ALICE}", TopKey::DEFAULT)).await;
+    let found = etcd
+        .get_prefix(&format!("{}/{ALICE}", TopKey::DEFAULT))
+        .await;
     assert_eq!(found.len(), 3);
-    assert!(found.iter().all(|kv| kv.lease != 0 && kv.lease == found[0].lease));
+    assert!(
+        found
+            .iter()
+            .all(|kv| kv.lease != 0 && kv.lease == found[0].lease)
+    );
     let ran = running.stop("TERM").await;
     assert_data_eq!(
         &ran.stderr,
@@ -81,16 +90,26 @@ taking 2 endpoint(s) back
 }
 
 async fn what_show_prints_can_be_advertised_with_properties_set(etcd: Server) {
-    let original = greeter("e", props! { "level" => 3_i16, "ecf.endpoint.discovery.weight" => 5_i32 });
+    let original = greeter(
+        "e",
+        props! { "level" => 3_i16, "ecf.endpoint.discovery.weight" => 5_i32 },
+    );
     announce(&etcd, BOB, &original, None).await;
-    let shown = Tool::new(&etcd).args(["endpoint", "list", "-o", "json"]).run().await.good();
+    let shown = Tool::new(&etcd)
+        .args(["endpoint", "list", "-o", "json"])
+        .run()
+        .await
+        .good();
     let running = advertise(&etcd, "-".as_ref())
         .args(["--set", "endpoint.id=copy", "--set", "added:Long=4"])
         .args(["-o", "json"])
         .input(shown)
         .start();
     let line: serde_json::Value = serde_json::from_str(&running.line().await).unwrap();
-    assert_eq!((&line["id"], &line["key"]), (&"copy".into(), &key(ALICE, "copy").into()));
+    assert_eq!(
+        (&line["id"], &line["key"]),
+        (&"copy".into(), &key(ALICE, "copy").into())
+    );
     let shown = Tool::new(&etcd).args(["endpoint", "show", "copy", "-o", "json"]);
     let shown = shown.run().await.json();
     let property = |name: &str| {
@@ -101,7 +120,10 @@ async fn what_show_prints_can_be_advertised_with_properties_set(etcd: Server) {
     assert_eq!(property("added"), "\"Long\" 4");
     assert_eq!(property("ecf.endpoint.discovery.weight"), "\"Integer\" 5");
     running.stop("INT").await.good();
-    assert!(etcd.get(&key(BOB, "e")).await.is_some(), "the other's is left alone");
+    assert!(
+        etcd.get(&key(BOB, "e")).await.is_some(),
+        "the other's is left alone"
+    );
     assert!(etcd.get(&key(ALICE, "copy")).await.is_none());
 }
 
@@ -123,7 +145,11 @@ org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/a11ce000-0000-4
 
 "#]]
     );
-    let json = advertise(&etcd, &path).args(["--dry-run", "-o", "json"]).run().await.json();
+    let json = advertise(&etcd, &path)
+        .args(["--dry-run", "-o", "json"])
+        .run()
+        .await
+        .json();
     assert_eq!(json[0]["key"], key(ALICE, "e"));
     assert_eq!(etcd.get_prefix("").await, []);
     assert!(etcd.leases().await.is_empty());
@@ -136,7 +162,9 @@ async fn an_endpoint_that_another_session_carries_is_refused(etcd: Server) {
     let (_folder, path) = file(&[&endpoint]);
     assert_data_eq!(
         advertise(&etcd, &path).run().await.bad(2),
-        str!["rsctl: not advertised: session b0b00000-0000-4000-8000-000000000002 carries endpoint e already: consumers would take one for the other, and ECF would lose both when one ends: give another id by --set endpoint.id=ID, or take --force"]
+        str![
+            "rsctl: not advertised: session b0b00000-0000-4000-8000-000000000002 carries endpoint e already: consumers would take one for the other, and ECF would lose both when one ends: give another id by --set endpoint.id=ID, or take --force"
+        ]
     );
     assert_eq!(etcd.get_prefix("").await, before);
     let running = advertise(&etcd, &path).args(["--force"]).start();
@@ -150,8 +178,11 @@ async fn a_lease_that_is_revoked_by_hand_is_replaced(etcd: Server) {
     let running = advertise(&etcd, &path).args(["--ttl", "3"]).start();
     running.notes("SIGINT or SIGTERM takes all back").await;
     let lease = etcd.get(&key(ALICE, "e")).await.unwrap().lease;
-    etcd.etcdctl(&["lease", "revoke", &format!("{lease:x}")]).await;
-    running.notes("the lease was lost, and the endpoints are written again").await;
+    etcd.etcdctl(&["lease", "revoke", &format!("{lease:x}")])
+        .await;
+    running
+        .notes("the lease was lost, and the endpoints are written again")
+        .await;
     let again = etcd.get(&key(ALICE, "e")).await.unwrap();
     assert_ne!(again.lease, lease);
     running.stop("TERM").await.good();
@@ -165,8 +196,15 @@ async fn a_session_that_is_in_use_is_refused(etcd: Server) {
     running.notes("SIGINT or SIGTERM takes all back").await;
     let ran = advertise(&etcd, &other).run().await;
     assert_eq!(ran.code(), 5, "{}", ran.stderr);
-    assert!(ran.stderr.contains("is in use: its key is under lease"), "{}", ran.stderr);
-    assert!(etcd.get(&key(ALICE, "e")).await.is_some(), "the other's is left alone");
+    assert!(
+        ran.stderr.contains("is in use: its key is under lease"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        etcd.get(&key(ALICE, "e")).await.is_some(),
+        "the other's is left alone"
+    );
     running.stop("TERM").await.good();
 }
 
@@ -195,8 +233,12 @@ async fn a_file_that_cannot_be_used_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let run = async |text: &str, args: &[&str]| {
         std::fs::write(folder.path().join("f"), text).unwrap();
-        let tool = Tool::alone().folder(folder.path()).args(["endpoint", "advertise", "f"]);
-        let tool = tool.args(args.iter().copied()).args(["--endpoints", "127.0.0.1:1"]);
+        let tool = Tool::alone()
+            .folder(folder.path())
+            .args(["endpoint", "advertise", "f"]);
+        let tool = tool
+            .args(args.iter().copied())
+            .args(["--endpoints", "127.0.0.1:1"]);
         tool.run().await.bad(2)
     };
     let good = edef::to_string([&greeter("e", props! {})]).unwrap();
@@ -214,11 +256,15 @@ async fn a_file_that_cannot_be_used_is_refused_with_the_reason() {
     );
     assert_data_eq!(
         run("{\"a\": 1}", &[]).await,
-        str!["rsctl: f cannot be advertised: the JSON is not of endpoints as `rsctl endpoint show` prints them[..]"]
+        str![
+            "rsctl: f cannot be advertised: the JSON is not of endpoints as `rsctl endpoint show` prints them[..]"
+        ]
     );
     assert_data_eq!(
         run(&incomplete, &[]).await,
-        str!["rsctl: not advertised: endpoint e: ecf.rsvc.id is missing, and iPOPO's discovery would stop: set it by --set NAME=VALUE"]
+        str![
+            "rsctl: not advertised: endpoint e: ecf.rsvc.id is missing, and iPOPO's discovery would stop: set it by --set NAME=VALUE"
+        ]
     );
     assert_data_eq!(
         run(&good, &["--set", "endpoint.id=a/b"]).await,
@@ -238,12 +284,22 @@ async fn a_file_that_cannot_be_used_is_refused_with_the_reason() {
         run(&twice, &[]).await,
         str!["rsctl: f cannot be advertised: it describes endpoint e twice[..]"]
     );
-    let missing = Tool::alone().args(["endpoint", "advertise", "/not/there"]).run().await;
+    let missing = Tool::alone()
+        .args(["endpoint", "advertise", "/not/there"])
+        .run()
+        .await;
     assert_data_eq!(
         missing.bad(2),
         str!["rsctl: /not/there cannot be advertised: No such file or directory[..]"]
     );
-    let bad_set = Tool::alone().args(["endpoint", "advertise", "f", "--set", "a"]).run().await;
+    let bad_set = Tool::alone()
+        .args(["endpoint", "advertise", "f", "--set", "a"])
+        .run()
+        .await;
     assert_eq!(bad_set.code(), 2);
-    assert!(bad_set.stderr.contains("write NAME=VALUE"), "{}", bad_set.stderr);
+    assert!(
+        bad_set.stderr.contains("write NAME=VALUE"),
+        "{}",
+        bad_set.stderr
+    );
 }

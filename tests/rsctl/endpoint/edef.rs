@@ -17,7 +17,11 @@ on_each_server!(
 async fn what_is_printed_reads_as_the_same_description(etcd: Server) {
     let endpoint = greeter("e", props! { "level" => 3_i16, "text" => "<&> \u{9b}31m" });
     announce(&etcd, ALICE, &endpoint, None).await;
-    let edef = |args: &[&str]| Tool::new(&etcd).args(["endpoint", "edef"]).args(args.iter().copied());
+    let edef = |args: &[&str]| {
+        Tool::new(&etcd)
+            .args(["endpoint", "edef"])
+            .args(args.iter().copied())
+    };
     let xml = edef(&["e"]).run().await.good();
     let read = edef::read(&xml).remove(0).unwrap();
     assert!(read.same_content(&endpoint), "{xml}");
@@ -35,9 +39,18 @@ async fn what_is_printed_reads_as_the_same_description(etcd: Server) {
 
 async fn all_endpoints_make_one_document(etcd: Server) {
     announce(&etcd, ALICE, &greeter("a", props! {}), None).await;
-    announce(&etcd, BOB, &greeter("b", props! { "nested" => nested() }), None).await;
+    announce(
+        &etcd,
+        BOB,
+        &greeter("b", props! { "nested" => nested() }),
+        None,
+    )
+    .await;
     put(&etcd, &format!("{}/rubbish", TopKey::DEFAULT), "", None).await;
-    let ran = Tool::new(&etcd).args(["endpoint", "edef", "--all"]).run().await;
+    let ran = Tool::new(&etcd)
+        .args(["endpoint", "edef", "--all"])
+        .run()
+        .await;
     assert_data_eq!(
         &ran.stderr,
         str![[r#"
@@ -46,7 +59,10 @@ left out of the document: [..]nested[..]
 "#]]
     );
     let read = edef::read(&ran.good());
-    let ids: Vec<String> = read.iter().map(|read| read.as_ref().unwrap().id().to_string()).collect();
+    let ids: Vec<String> = read
+        .iter()
+        .map(|read| read.as_ref().unwrap().id().to_string())
+        .collect();
     assert_eq!(ids, ["a", "b"]);
 }
 

@@ -20,7 +20,13 @@ async fn each_endpoint_is_a_row_with_its_session_and_what_is_left_of_its_lease(e
     let two = props! { "objectClass" => ["org.example.Greeter", "org.example.Other"] };
     announce(&etcd, ALICE, &greeter("e1", two), Some(&lease)).await;
     announce(&etcd, BOB, &greeter("e2", props! {}), None).await;
-    put(&etcd, &format!("{}/no-uuid/e", TopKey::DEFAULT), "rubbish", None).await;
+    put(
+        &etcd,
+        &format!("{}/no-uuid/e", TopKey::DEFAULT),
+        "rubbish",
+        None,
+    )
+    .await;
     put(&etcd, &format!("{}/{BOB}/e3", TopKey::DEFAULT), "{}", None).await;
     let ran = Tool::new(&etcd).args(["endpoint", "list"]).run().await;
     assert_data_eq!(
@@ -48,7 +54,13 @@ e2  org.example.Greeter                    ecf.xmlrpc.server  f0000000   b0b0000
 }
 
 async fn endpoints_are_chosen_by_interface_filter_and_session(etcd: Server) {
-    announce(&etcd, ALICE, &greeter("red", props! { "colour" => "red" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("red", props! { "colour" => "red" }),
+        None,
+    )
+    .await;
     let blue = props! { "colour" => "blue", "objectClass" => ["org.example.Other"] };
     announce(&etcd, BOB, &greeter("blue", blue), None).await;
     for (options, expected) in [
@@ -67,8 +79,20 @@ async fn endpoints_are_chosen_by_interface_filter_and_session(etcd: Server) {
 }
 
 async fn of_several_keys_of_one_endpoint_the_newest_counts(etcd: Server) {
-    announce(&etcd, ALICE, &greeter("e", props! { "colour" => "old" }), None).await;
-    announce(&etcd, BOB, &greeter("e", props! { "colour" => "new" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e", props! { "colour" => "old" }),
+        None,
+    )
+    .await;
+    announce(
+        &etcd,
+        BOB,
+        &greeter("e", props! { "colour" => "new" }),
+        None,
+    )
+    .await;
     let list = || Tool::new(&etcd).args(["endpoint", "list"]);
     assert_data_eq!(
         list().run().await.good(),
@@ -81,7 +105,10 @@ e   org.example.Greeter  ecf.xmlrpc.server  f0000000   b0b00000 +1  none
     let listed = list().args(["-o", "json"]).run().await.json();
     let one = &listed[0];
     assert_eq!(one["properties"]["colour"]["value"], "new");
-    assert_eq!((&one["session"], &one["also"][0]["session"]), (&BOB.into(), &ALICE.into()));
+    assert_eq!(
+        (&one["session"], &one["also"][0]["session"]),
+        (&BOB.into(), &ALICE.into())
+    );
 }
 
 async fn without_endpoints_it_says_so_and_json_is_an_empty_list(etcd: Server) {
@@ -99,14 +126,22 @@ async fn what_cannot_be_used_is_told_in_one_line_with_its_code() {
     let list = || Tool::alone().args(["endpoint", "list"]);
     let ran = list().args(["--filter", "(colour=red"]).run().await;
     assert_eq!(ran.code(), 2);
-    assert!(ran.stderr.contains("invalid value '(colour=red' for '--filter"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("invalid value '(colour=red' for '--filter"),
+        "{}",
+        ran.stderr
+    );
     let ran = list().args(["--endpoints", "127.0.0.1:1"]).run().await;
     assert_data_eq!(
         ran.bad(3),
         str!["rsctl: etcd at 127.0.0.1:1 cannot be reached [..]"]
     );
     let ran = list().args(["--top-key", "a/b"]).run().await;
-    assert_data_eq!(ran.bad(2), str!["rsctl: etcd.top_key: top key 'a/b' holds a '/'[..]"]);
+    assert_data_eq!(
+        ran.bad(2),
+        str!["rsctl: etcd.top_key: top key 'a/b' holds a '/'[..]"]
+    );
 }
 
 /// Each command that asks etcd, with a user who may not.
@@ -142,14 +177,30 @@ async fn who_lacks_a_permission_is_told_which_and_how_to_get_it() {
         let tool = || Tool::new(&etcd).args(command.clone());
         let ran = tool().args(["--user", "ada:lovelace"]).run().await;
         let line = ran.bad(4);
-        assert!(line.contains("denies user `ada` to read"), "{command:?}: {line}");
-        assert!(line.contains("etcdctl role grant-permission"), "{command:?}: {line}");
+        assert!(
+            line.contains("denies user `ada` to read"),
+            "{command:?}: {line}"
+        );
+        assert!(
+            line.contains("etcdctl role grant-permission"),
+            "{command:?}: {line}"
+        );
         let line = tool().args(["--user", "ada:wrong"]).run().await.bad(4);
-        assert!(line.contains("does not let user `ada` in"), "{command:?}: {line}");
+        assert!(
+            line.contains("does not let user `ada` in"),
+            "{command:?}: {line}"
+        );
         assert!(!line.contains("wrong"), "{line}");
         let ran = tool().args(["--endpoints", "127.0.0.1:1"]).run().await;
         let line = ran.bad(3);
-        assert!(line.contains("127.0.0.1:1 cannot be reached"), "{command:?}: {line}");
+        assert!(
+            line.contains("127.0.0.1:1 cannot be reached"),
+            "{command:?}: {line}"
+        );
     }
-    assert_eq!(etcd.get_prefix("").await.len(), 2, "nothing was written or deleted");
+    assert_eq!(
+        etcd.get_prefix("").await.len(),
+        2,
+        "nothing was written or deleted"
+    );
 }

@@ -20,8 +20,8 @@ use crate::support::Store;
 pub(crate) const ALICE: &str = "a11ce000-0000-4000-8000-000000000001";
 pub(crate) const BOB: &str = "b0b00000-0000-4000-8000-000000000002";
 
-/// Longer than any test, so that nothing ends by itself.
-pub(crate) const LONG: u32 = 1000;
+/// Longer than any test, so that nothing ends by itself, and what is left has four digits.
+pub(crate) const LONG: u32 = 5000;
 
 pub(crate) fn greeter(id: &str, more: Properties) -> EndpointDescription {
     let mut properties = props! {
@@ -70,7 +70,9 @@ pub(crate) async fn announce(
 
 /// A lease, in hexadecimal.
 pub(crate) async fn grant(etcd: &Store, seconds: u32) -> String {
-    let told = etcd.etcdctl(&["lease", "grant", &seconds.to_string()]).await;
+    let told = etcd
+        .etcdctl(&["lease", "grant", &seconds.to_string()])
+        .await;
     let id = told.split(' ').nth(1).expect("`lease ID granted ...`");
     id.to_owned()
 }

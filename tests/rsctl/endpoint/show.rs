@@ -32,7 +32,7 @@ Config      ecf.xmlrpc.server
 Framework   f0000000-0000-4000-8000-000000000009
 Session     a11ce000-0000-4000-8000-000000000001, written by osgi-remote
 Key         org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/a11ce000-0000-4000-8000-000000000001/e
-Lease       lease [..], [..] s left of 1000 s
+Lease       lease [..], [..] s left of 5000 s
 Revisions   created 3, modified 3, version 1
 Package     org.example 1.2.0
 
@@ -56,16 +56,34 @@ service.imported.configs              String[]      ["ecf.xmlrpc.server"]
     );
     let shown = show().args(["--output", "json"]).run().await.json();
     let level = &shown["properties"]["level"];
-    assert_eq!((&level["type"], &level["value"]), (&"Integer".into(), &3.into()));
+    assert_eq!(
+        (&level["type"], &level["value"]),
+        (&"Integer".into(), &3.into())
+    );
     assert_eq!(shown["package_versions"]["org.example"], "1.2.0");
-    assert_eq!((&shown["lease"]["id"], &shown["peer"]), (&lease.into(), &"osgi-remote".into()));
+    assert_eq!(
+        (&shown["lease"]["id"], &shown["peer"]),
+        (&lease.into(), &"osgi-remote".into())
+    );
     let yaml = show().args(["--output", "yaml"]).run().await.good();
     assert!(yaml.contains("\ninterfaces:\n"), "{yaml}");
 }
 
 async fn an_endpoint_is_found_by_its_key_and_of_several_by_its_session(etcd: Server) {
-    announce(&etcd, ALICE, &greeter("e", props! { "colour" => "old" }), None).await;
-    announce(&etcd, BOB, &greeter("e", props! { "colour" => "new" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e", props! { "colour" => "old" }),
+        None,
+    )
+    .await;
+    announce(
+        &etcd,
+        BOB,
+        &greeter("e", props! { "colour" => "new" }),
+        None,
+    )
+    .await;
     let old_key = key(ALICE, "e");
     for (args, colour) in [
         (vec!["e"], "new"),
@@ -76,19 +94,35 @@ async fn an_endpoint_is_found_by_its_key_and_of_several_by_its_session(etcd: Ser
         let shown = tool.args(args.clone()).run().await.json();
         assert_eq!(shown["properties"]["colour"]["value"], colour, "{args:?}");
     }
-    let text = Tool::new(&etcd).args(["endpoint", "show", "e"]).run().await.good();
-    let older = text.lines().find(|line| line.starts_with("Older key")).unwrap();
-    assert!(older.contains(&old_key) && older.contains("no lease"), "{older}");
+    let text = Tool::new(&etcd)
+        .args(["endpoint", "show", "e"])
+        .run()
+        .await
+        .good();
+    let older = text
+        .lines()
+        .find(|line| line.starts_with("Older key"))
+        .unwrap();
+    assert!(
+        older.contains(&old_key) && older.contains("no lease"),
+        "{older}"
+    );
 }
 
 async fn what_is_not_there_or_no_endpoint_is_the_answer_no(etcd: Server) {
     announce(&etcd, ALICE, &greeter("e", props! {}), None).await;
     let rubbish = format!("{}/{ALICE}/rubbish", TopKey::DEFAULT);
     put(&etcd, &rubbish, "{", None).await;
-    let show = |args: &[&str]| Tool::new(&etcd).args(["endpoint", "show"]).args(args.iter().copied());
+    let show = |args: &[&str]| {
+        Tool::new(&etcd)
+            .args(["endpoint", "show"])
+            .args(args.iter().copied())
+    };
     assert_data_eq!(
         show(&["other"]).run().await.bad(1),
-        str!["rsctl: no session carries endpoint other below org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/ in etcd at 127.0.0.1:[..]: rsctl endpoint list shows what there is"]
+        str![
+            "rsctl: no session carries endpoint other below org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/ in etcd at 127.0.0.1:[..]: rsctl endpoint list shows what there is"
+        ]
     );
     assert_data_eq!(
         show(&["e", "--session", "b"]).run().await.bad(1),
@@ -96,7 +130,9 @@ async fn what_is_not_there_or_no_endpoint_is_the_answer_no(etcd: Server) {
     );
     assert_data_eq!(
         show(&[&rubbish]).run().await.bad(1),
-        str!["rsctl: key [..]/rubbish is no endpoint: not the JSON of an endpoint: [..]: rsctl endpoint lint [..] tells more"]
+        str![
+            "rsctl: key [..]/rubbish is no endpoint: not the JSON of an endpoint: [..]: rsctl endpoint lint [..] tells more"
+        ]
     );
     assert_eq!(show(&[]).run().await.code(), 2);
 }

@@ -16,17 +16,41 @@ on_each_server!(
 );
 
 async fn endpoints_are_told_of_as_they_come_change_and_go(etcd: Server) {
-    announce(&etcd, ALICE, &greeter("e1", props! { "colour" => "red" }), None).await;
-    announce(&etcd, ALICE, &greeter("x", props! { "colour" => "black" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e1", props! { "colour" => "red" }),
+        None,
+    )
+    .await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("x", props! { "colour" => "black" }),
+        None,
+    )
+    .await;
     let watch = Tool::new(&etcd).args(["endpoint", "watch", "--filter", "(!(colour=black))"]);
     let watch = watch.start();
     watch.notes("watching etcd at").await;
     watch.says("ADDED").await;
     announce(&etcd, BOB, &greeter("e2", props! {}), None).await;
     watch.says("ADDED").await;
-    announce(&etcd, ALICE, &greeter("e1", props! { "colour" => "blue" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e1", props! { "colour" => "blue" }),
+        None,
+    )
+    .await;
     watch.says("MODIFIED").await;
-    announce(&etcd, ALICE, &greeter("e1", props! { "colour" => "black" }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e1", props! { "colour" => "black" }),
+        None,
+    )
+    .await;
     watch.says("ENDMATCH").await;
     etcd.etcdctl(&["del", &key(BOB, "e2")]).await;
     watch.says("REMOVED").await;
@@ -54,11 +78,26 @@ watching etcd at 127.0.0.1:[..]: 2 endpoint(s) of 1 session(s)
 async fn events_as_json_have_all_that_is_known(etcd: Server) {
     let other = props! { "objectClass" => ["org.example.Other"] };
     announce(&etcd, ALICE, &greeter("x", other), None).await;
-    let args = ["endpoint", "watch", "--interface", "org.example.Greeter", "-o"];
+    let args = [
+        "endpoint",
+        "watch",
+        "--interface",
+        "org.example.Greeter",
+        "-o",
+    ];
     let watch = Tool::new(&etcd).args(args).args(["json"]).start();
-    announce(&etcd, ALICE, &greeter("e", props! { "level" => 3_i32 }), None).await;
+    announce(
+        &etcd,
+        ALICE,
+        &greeter("e", props! { "level" => 3_i32 }),
+        None,
+    )
+    .await;
     let added: Value = serde_json::from_str(&watch.line().await).unwrap();
-    assert_eq!((&added["event"], &added["id"]), (&"ADDED".into(), &"e".into()));
+    assert_eq!(
+        (&added["event"], &added["id"]),
+        (&"ADDED".into(), &"e".into())
+    );
     assert_eq!(added["properties"]["level"]["type"], "Integer");
     announce(&etcd, ALICE, &greeter("e", props! {}), None).await;
     let modified: Value = serde_json::from_str(&watch.line().await).unwrap();
@@ -91,9 +130,18 @@ async fn endpoints_that_vanish_with_many_others_are_suspect_first(etcd: Server) 
         }
     }
     let suspect = watch.says("SUSPECT").await;
-    assert!(suspect.contains("[e2]") && suspect.contains(", kept for "), "{suspect}");
+    assert!(
+        suspect.contains("[e2]") && suspect.contains(", kept for "),
+        "{suspect}"
+    );
     watch.says("SUSPECT").await;
-    announce(&etcd, "00000000-0000-4000-8000-000000000002", &greeter("e2", props! {}), None).await;
+    announce(
+        &etcd,
+        "00000000-0000-4000-8000-000000000002",
+        &greeter("e2", props! {}),
+        None,
+    )
+    .await;
     let kept = watch.says("KEPT").await;
     assert!(kept.contains("[e2]"), "{kept}");
     let out = watch.stop("INT").await.good();
@@ -126,14 +174,19 @@ async fn a_restart_of_etcd_is_survived_and_told() {
     announce(&etcd, BOB, &greeter("e2", props! {}), None).await;
     watch.says("[e2]").await;
     let out = watch.stop("TERM").await.good();
-    assert_eq!(out.lines().count(), 2, "nothing was removed or told twice: {out}");
+    assert_eq!(
+        out.lines().count(),
+        2,
+        "nothing was removed or told twice: {out}"
+    );
 }
 
 #[tokio::test]
 async fn an_etcd_that_is_not_there_at_first_is_an_error_and_one_of_a_list_is_enough() {
     let etcd = Etcd::start(EtcdVersion::V3_5).await;
     announce(&etcd, ALICE, &greeter("e", props! {}), None).await;
-    let watch = |endpoints: &str| Tool::alone().args(["endpoint", "watch", "--endpoints", endpoints]);
+    let watch =
+        |endpoints: &str| Tool::alone().args(["endpoint", "watch", "--endpoints", endpoints]);
     assert_data_eq!(
         watch("127.0.0.1:1").run().await.bad(3),
         str!["rsctl: etcd at 127.0.0.1:1 cannot be reached [..]"]

@@ -54,21 +54,28 @@ async fn an_owner_that_is_alive_is_warned_of_and_needs_force(etcd: Server) {
     let lease = grant(&etcd, LONG).await;
     announce(&etcd, ALICE, &greeter("e", props! {}), Some(&lease)).await;
     let before = keys(&etcd).await;
-    let ran = withdraw(&etcd, &["e"]).run().await;
-    assert_eq!(ran.code(), 2);
     assert_data_eq!(
-        ran.stderr,
+        withdraw(&etcd, &["e"]).run().await.bad(2),
+        str![
+            "rsctl: key [..]/e is not deleted: its owner is alive (lease [..], [..] s left of 5000 s) and would put it again: stop the owner, or take --force"
+        ]
+    );
+    assert_eq!(keys(&etcd).await, before);
+    let ran = withdraw(&etcd, &["e", "--force", "-o", "json"]).run().await;
+    assert_data_eq!(
+        &ran.stderr,
         str![[r#"
-deleting [..]/e (revision 3, lease [..], [..] s left of 1000 s)
+deleting [..]/e (revision 3, lease [..], [..] s left of 5000 s)
 its owner, session a11ce000-0000-4000-8000-000000000001, is alive and puts the key again when it next looks
-rsctl: key [..]/e is not deleted: its owner's lease is alive, and the owner would put it again: stop the owner, or take --force
 
 "#]]
     );
-    assert_eq!(keys(&etcd).await, before);
-    let json = withdraw(&etcd, &["e", "--force", "-o", "json"]).run().await.json();
+    let json = ran.json();
     let one = &json[0];
-    assert_eq!((&one["deleted"], &one["owner_alive"]), (&true.into(), &true.into()));
+    assert_eq!(
+        (&one["deleted"], &one["owner_alive"]),
+        (&true.into(), &true.into())
+    );
     assert_eq!(keys(&etcd).await.len(), 1, "the session's own key stays");
 }
 
@@ -78,14 +85,20 @@ async fn of_several_sessions_one_is_to_be_chosen(etcd: Server) {
     }
     assert_data_eq!(
         withdraw(&etcd, &["e"]).run().await.bad(2),
-        str!["rsctl: 2 sessions carry endpoint e: b0b00000-0000-4000-8000-000000000002, a11ce000-0000-4000-8000-000000000001: choose one by --session, or take --all"]
+        str![
+            "rsctl: 2 sessions carry endpoint e: b0b00000-0000-4000-8000-000000000002, a11ce000-0000-4000-8000-000000000001: choose one by --session, or take --all"
+        ]
     );
     withdraw(&etcd, &["e", "--session", BOB]).run().await.good();
     assert!(etcd.get(&key(BOB, "e")).await.is_none());
     assert!(etcd.get(&key(ALICE, "e")).await.is_some());
     announce(&etcd, BOB, &greeter("e", props! {}), None).await;
     withdraw(&etcd, &["e", "--all"]).run().await.good();
-    assert_eq!(keys(&etcd).await.len(), 2, "only the sessions' own keys are left");
+    assert_eq!(
+        keys(&etcd).await.len(),
+        2,
+        "only the sessions' own keys are left"
+    );
 }
 
 async fn a_dry_run_deletes_nothing(etcd: Server) {
@@ -94,7 +107,11 @@ async fn a_dry_run_deletes_nothing(etcd: Server) {
     let before = etcd.get_prefix("").await;
     let ran = withdraw(&etcd, &["e", "--dry-run"]).run().await;
     assert!(ran.stderr.starts_with("would delete "), "{}", ran.stderr);
-    assert!(ran.stderr.contains("is alive and puts the key again"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("is alive and puts the key again"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.good().contains("nothing (dry run)"));
     assert_eq!(etcd.get_prefix("").await, before);
 }

@@ -9,7 +9,7 @@ use super::shown::Endpoint;
 use super::target;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::note;
+use crate::output::{note, printable};
 
 /// Print endpoint descriptions as XML (EDEF), which `advertise`, iPOPO and OSGi frameworks read.
 ///
@@ -42,11 +42,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let (xml, left_out) = document(&found)?;
     for reason in left_out {
+        let reason = printable(&reason.to_string());
         note(&format!("left out of the document: {reason}"));
     }
     let leases = found.iter().flatten().filter_map(|found| found.entry.lease);
     let leases = registry::leases(&client, leases).await?;
-    let endpoints = found.iter().filter_map(|found| Endpoint::new(found, &leases));
+    let endpoints = found
+        .iter()
+        .filter_map(|found| Endpoint::new(found, &leases));
     let mut endpoints: Vec<Endpoint> = endpoints.collect();
     match (args.all, endpoints.pop()) {
         (false, Some(one)) => context.output.show_text(&one, || xml),

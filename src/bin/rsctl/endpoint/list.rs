@@ -46,7 +46,10 @@ impl Which {
         let interface = |name: &String| description.interfaces().contains(&name.as_str());
         let session = |id: &String| found.session.as_str().starts_with(id.as_str());
         self.interface.as_ref().is_none_or(interface)
-            && self.filter.as_ref().is_none_or(|filter| description.matches(filter))
+            && self
+                .filter
+                .as_ref()
+                .is_none_or(|filter| description.matches(filter))
             && self.session.as_ref().is_none_or(session)
     }
 }
@@ -59,20 +62,31 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         .endpoints
         .into_values()
         .filter(|carriers| match &args.which.session {
-            None => carriers.first().is_some_and(|found| args.which.holds(found)),
+            None => carriers
+                .first()
+                .is_some_and(|found| args.which.holds(found)),
             Some(_) => carriers.iter().any(|found| args.which.holds(found)),
         })
         .collect();
-    let leases = chosen.iter().flatten().filter_map(|found| found.entry.lease);
+    let leases = chosen
+        .iter()
+        .flatten()
+        .filter_map(|found| found.entry.lease);
     let leases = registry::leases(&client, leases).await?;
     let endpoints: Vec<Endpoint> = chosen
         .iter()
         .filter_map(|carriers| Endpoint::new(carriers, &leases))
         .collect();
-    context.output.show(&endpoints, || table(&endpoints, args.wide))?;
+    context
+        .output
+        .show(&endpoints, || table(&endpoints, args.wide))?;
     let rejected = registry.rejected.len();
     if rejected > 0 {
-        let (keys, are) = if rejected == 1 { ("key", "is") } else { ("keys", "are") };
+        let (keys, are) = if rejected == 1 {
+            ("key", "is")
+        } else {
+            ("keys", "are")
+        };
         note(&format!(
             "{rejected} {keys} below {top}/ {are} no endpoint: rsctl endpoint lint tells why"
         ));
@@ -106,8 +120,19 @@ fn table(endpoints: &[Endpoint], wide: bool) -> Table {
 
 fn wide_table(endpoints: &[Endpoint]) -> Table {
     let header = &[
-        "ID", "INTERFACES", "CONFIG", "FRAMEWORK", "SESSION", "COUNTS", "PEER", "LEASE", "LEFT",
-        "CREATED", "MODIFIED", "VERSION", "CONTAINER",
+        "ID",
+        "INTERFACES",
+        "CONFIG",
+        "FRAMEWORK",
+        "SESSION",
+        "COUNTS",
+        "PEER",
+        "LEASE",
+        "LEFT",
+        "CREATED",
+        "MODIFIED",
+        "VERSION",
+        "CONTAINER",
     ];
     let mut table = Table::new(header, "no endpoints");
     for Endpoint { what, at, also } in endpoints {

@@ -94,7 +94,10 @@ mod tests {
             let value = serde_json::json!({ "location": location, "servicename": name });
             Peer::of(value.to_string().as_bytes(), "e")
         };
-        assert_eq!(value("ecfosgirsvc://h:1/osgirsvc_g", "osgirsvc_g"), Peer::Ecf);
+        assert_eq!(
+            value("ecfosgirsvc://h:1/osgirsvc_g", "osgirsvc_g"),
+            Peer::Ecf
+        );
         assert_eq!(value("ecfosgirsvc://h:1/x", "my-own"), Peer::Unknown);
         assert_eq!(value("http://h:1/x", "osgirsvc_e"), Peer::Unknown);
         assert_eq!(Peer::of(b"{}", "e"), Peer::Unknown);

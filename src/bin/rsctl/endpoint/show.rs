@@ -46,7 +46,10 @@ fn text(endpoint: &Endpoint) -> String {
     if let Some(framework) = &what.framework {
         head.push(("Framework", framework.clone()));
     }
-    head.push(("Session", format!("{}, written by {}", at.session, peer(at))));
+    head.push((
+        "Session",
+        format!("{}, written by {}", at.session, peer(at)),
+    ));
     head.push(("Key", at.key.clone()));
     head.push(("Lease", Lease::sentence(at.lease.as_ref())));
     head.push(("Revisions", revisions(at)));
@@ -64,7 +67,9 @@ fn text(endpoint: &Endpoint) -> String {
     }
     let mut table = Table::new(&["PROPERTY", "TYPE", "VALUE"], "no properties");
     for (name, Typed { kind, value }) in &what.properties {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         table.row([name.as_str(), kind, &value]);
     }
     format!("{text}\n{table}")

@@ -110,7 +110,11 @@ impl Description {
             interfaces: owned(description.interfaces()),
             config_types: owned(description.config_types()),
             framework: description.framework_uuid().map(str::to_owned),
-            package_versions: description.properties().iter().filter_map(version).collect(),
+            package_versions: description
+                .properties()
+                .iter()
+                .filter_map(version)
+                .collect(),
             properties: properties
                 .map(|(name, value)| (name.to_owned(), Typed::of(value)))
                 .collect(),
@@ -140,7 +144,10 @@ impl Endpoint {
         Some(Self {
             what: Description::new(&newest.description),
             at: Carrier::new(newest, leases),
-            also: others.iter().map(|found| Carrier::new(found, leases)).collect(),
+            also: others
+                .iter()
+                .map(|found| Carrier::new(found, leases))
+                .collect(),
         })
     }
 }

@@ -36,7 +36,10 @@ const SCALARS: [(ScalarType, &str, &str); 9] = [
 
 fn name(scalar: ScalarType, primitive: bool) -> &'static str {
     let found = SCALARS.iter().find(|(known, _, _)| *known == scalar);
-    found.map_or("String", |(_, boxed, small)| if primitive { small } else { boxed })
+    found.map_or(
+        "String",
+        |(_, boxed, small)| if primitive { small } else { boxed },
+    )
 }
 
 fn boxed(name: &str) -> Option<ScalarType> {
@@ -135,7 +138,9 @@ pub(crate) fn from_text(kind: &str, text: &str) -> Result<Value, String> {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        text.split(',').map(|part| scalar_of_text(item, part)).collect()
+        text.split(',')
+            .map(|part| scalar_of_text(item, part))
+            .collect()
     };
     match Kind::parse(kind)? {
         Kind::Scalar(scalar) => scalar_of_text(scalar, text),
@@ -194,10 +199,9 @@ fn read_scalar(scalar: ScalarType, json: &Json) -> Result<Value, String> {
     match (scalar, json) {
         (ScalarType::String, Json::String(text)) => Ok(Value::from(text.as_str())),
         (ScalarType::Boolean, Json::Bool(value)) => Ok(Value::from(*value)),
-        (ScalarType::String | ScalarType::Boolean, _) | (_, Json::Bool(_)) => Err(format!(
-            "{json} is no {}",
-            name(scalar, false)
-        )),
+        (ScalarType::String | ScalarType::Boolean, _) | (_, Json::Bool(_)) => {
+            Err(format!("{json} is no {}", name(scalar, false)))
+        }
         (_, Json::String(text)) => scalar_of_text(scalar, text),
         (_, Json::Number(number)) => scalar_of_text(scalar, &number.to_string()),
         _ => Err(format!("{json} is no {}", name(scalar, false))),
@@ -314,7 +318,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_its_type_is_told() {
         let problem = |kind, value| typed(kind, value).read().unwrap_err();
-        assert_eq!(problem("Integer", 5_000_000_000_i64.into()), "'5000000000' is no Integer");
+        assert_eq!(
+            problem("Integer", 5_000_000_000_i64.into()),
+            "'5000000000' is no Integer"
+        );
         assert_eq!(problem("String", 1.into()), "1 is no String");
         assert_eq!(problem("Long[]", 1.into()), "the value is no Long[]");
         assert!(problem("Text", "a".into()).starts_with("'Text' is no type"));
@@ -329,6 +336,9 @@ mod tests {
         let set = Value::Set(vec![Value::from(1_i32)]);
         assert_eq!(from_text("Set<Integer>", "1"), Ok(set));
         assert_eq!(from_text("Long", "7"), Ok(Value::from(7_i64)));
-        assert_eq!(from_text("Boolean", "yes").unwrap_err(), "'yes' is no Boolean");
+        assert_eq!(
+            from_text("Boolean", "yes").unwrap_err(),
+            "'yes' is no Boolean"
+        );
     }
 }

@@ -76,17 +76,18 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             }
         })
         .collect();
-    for key in &keys {
-        tell(key, args.dry_run);
-    }
     if let Some(alive) = keys.iter().find(|key| key.owner_alive && !args.force)
         && !args.dry_run
     {
         return Err(Failure::usage(format!(
-            "key {} is not deleted: its owner's lease is alive, and the owner would put it again: \
-             stop the owner, or take --force",
-            printable(&alive.key)
+            "key {} is not deleted: its owner is alive ({}) and would put it again: stop the owner, or \
+             take --force",
+            printable(&alive.key),
+            Lease::sentence(alive.lease.as_ref())
         )));
+    }
+    for key in &keys {
+        tell(key, args.dry_run);
     }
     if !args.dry_run {
         for (key, listed) in keys.iter_mut().zip(&found) {
@@ -100,7 +101,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
 fn tell(key: &Withdrawn, dry_run: bool) {
     let would = if dry_run { "would delete" } else { "deleting" };
     let (name, lease) = (printable(&key.key), Lease::sentence(key.lease.as_ref()));
-    note(&format!("{would} {name} (revision {}, {lease})", key.mod_revision));
+    note(&format!(
+        "{would} {name} (revision {}, {lease})",
+        key.mod_revision
+    ));
     if key.owner_alive {
         note(&format!(
             "its owner, session {}, is alive and puts the key again when it next looks",
@@ -112,7 +116,10 @@ fn tell(key: &Withdrawn, dry_run: bool) {
 async fn delete(client: &Client, listed: &Listed) -> Result<(), Failure> {
     let Listed { entry, .. } = listed;
     let transaction = Transaction::new()
-        .when(Condition::mod_revision(entry.key.clone(), entry.mod_revision))
+        .when(Condition::mod_revision(
+            entry.key.clone(),
+            entry.mod_revision,
+        ))
         .then_delete(Range::key(entry.key.clone()));
     if client.transact(transaction).await?.succeeded {
         return Ok(());

@@ -116,7 +116,10 @@ impl Row {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let (client, top) = (Client::new(context.connect()?)?, context.top_key()?);
     let registry = Registry::read(&client, &top).await?;
-    let leases = registry.sessions.values().flat_map(|session| session.leases.iter());
+    let leases = registry
+        .sessions
+        .values()
+        .flat_map(|session| session.leases.iter());
     let leases = registry::leases(&client, leases.copied().flatten()).await?;
     let mut rows: Vec<Row> = registry
         .sessions
@@ -129,12 +132,24 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
 
 fn table(rows: &[Row], wide: bool) -> Table {
     let header = &[
-        "SESSION", "STATE", "PEER", "ENDPOINTS", "LEASE", "LEFT", "TTL", "RENEWED", "REVISION",
+        "SESSION",
+        "STATE",
+        "PEER",
+        "ENDPOINTS",
+        "LEASE",
+        "LEFT",
+        "TTL",
+        "RENEWED",
+        "REVISION",
         "OLDEST",
     ];
     let mut table = Table::new(header, "no sessions");
     for row in rows {
-        let id = if wide { &row.session } else { short(&row.session) };
+        let id = if wide {
+            &row.session
+        } else {
+            short(&row.session)
+        };
         let endpoints = match row.unreadable {
             0 => row.endpoints.to_string(),
             n => format!("{} ({n} unreadable)", row.endpoints),
@@ -149,7 +164,8 @@ fn table(rows: &[Row], wide: bool) -> Table {
             lease.map_or("none", |lease| &lease.id).to_owned(),
             Lease::column(lease),
             granted.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds}s")),
-            row.renewed.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds}s ago")),
+            row.renewed
+                .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds}s ago")),
             row.create_revision.to_string(),
             row.oldest_endpoint.map_or_else(|| "-".to_owned(), age),
         ]);

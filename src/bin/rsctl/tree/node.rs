@@ -112,7 +112,9 @@ impl Node {
         Shown {
             name: name.to_owned(),
             key: self.key.as_ref().map(Key::shown),
-            children: below.map(|(segment, node)| node.shown(&text_of(segment))).collect(),
+            children: below
+                .map(|(segment, node)| node.shown(&text_of(segment)))
+                .collect(),
             hidden: self.hidden,
         }
     }
@@ -131,7 +133,11 @@ impl Node {
         let mut left = self.below.len();
         for (segment, node) in &self.below {
             left -= 1;
-            let (branch, further) = if left == 0 { ("└── ", "    ") } else { ("├── ", "│   ") };
+            let (branch, further) = if left == 0 {
+                ("└── ", "    ")
+            } else {
+                ("├── ", "│   ")
+            };
             let name = match segment.as_slice() {
                 // As in a//b, or a key that ends with a slash.
                 b"" => "''".to_owned(),
@@ -252,7 +258,10 @@ top/
         root.add("", entry("a", &format!("\u{1b}{}", "x".repeat(2000))), true);
         let line = root.text("", false);
         assert!(line.contains("1.9 KiB  no lease  \\u{1b}xxx"), "{line}");
-        assert!(line.trim_end().ends_with("x…") && line.len() < 120, "{line}");
+        assert!(
+            line.trim_end().ends_with("x…") && line.len() < 120,
+            "{line}"
+        );
         assert!(root.text("", true).len() > 2000);
     }
 
@@ -264,6 +273,9 @@ top/
         root.add("", binary, true);
         let shown = serde_json::json!(root.shown("x"));
         let key = &shown["children"][0]["key"];
-        assert_eq!((&key["key_base64"], &key["value_base64"]), (&"Yf8=".into(), &"/w==".into()));
+        assert_eq!(
+            (&key["key_base64"], &key["value_base64"]),
+            (&"Yf8=".into(), &"/w==".into())
+        );
     }
 }

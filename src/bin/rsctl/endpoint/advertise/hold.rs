@@ -40,7 +40,9 @@ pub(super) async fn hold(
     let key = keys::session(&config.top_key, &config.session_id);
     let count = written.len();
     let ttl = config.lease_ttl.as_secs();
-    note(&format!("advertising {count} endpoint(s) below {key}, under a lease of {ttl} s"));
+    note(&format!(
+        "advertising {count} endpoint(s) below {key}, under a lease of {ttl} s"
+    ));
     let mut session = SessionConfig::new(key, config.session_id.to_string());
     session = session.ttl(config.lease_ttl);
     if let Some(interval) = config.keepalive_interval {
@@ -114,7 +116,9 @@ async fn put(session: &Session, written: &[Written]) -> Result<(), Failure> {
     } else {
         ProgressBar::new(written.len() as u64).with_message("keys")
     };
-    let puts = written.iter().map(|one| session.put(one.key.clone(), one.value.clone()));
+    let puts = written
+        .iter()
+        .map(|one| session.put(one.key.clone(), one.value.clone()));
     let mut puts: FuturesUnordered<_> = puts.collect();
     while let Some(answer) = puts.next().await {
         answer?;
@@ -178,10 +182,16 @@ fn trouble(status: &SessionStatus) -> String {
     };
     let left = status.registered_until.map(|until| {
         let left = until.saturating_duration_since(Instant::now());
-        format!("; the endpoints stay for {:.0} s at least", left.as_secs_f64())
+        format!(
+            "; the endpoints stay for {:.0} s at least",
+            left.as_secs_f64()
+        )
     });
     let left = left.unwrap_or_default();
-    format!("connection lost to etcd at {}: {cause}{left}", status.endpoint)
+    format!(
+        "connection lost to etcd at {}: {cause}{left}",
+        status.endpoint
+    )
 }
 
 /// First the endpoints go and then the lease, so that peers can tell it from an accident.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use osgi_remote::endpoint::edef::Reader;
+use jiff::Timestamp;
 use osgi_remote::endpoint::EndpointDescription;
+use osgi_remote::endpoint::edef::Reader;
 use osgi_remote::names::{DECIMAL_TEXTS, SPACED_LISTS, ecf};
 use osgi_remote::properties::{self, Properties, Value};
 use serde::Deserialize;
@@ -73,7 +73,10 @@ pub(crate) fn read(path: &Path, settings: &[Setting]) -> Result<Vec<EndpointDesc
     let complete: Result<Vec<_>, String> = read.into_iter().map(complete).collect();
     let complete = complete.map_err(wrong)?;
     let mut ids = BTreeSet::new();
-    match complete.iter().find(|description| !ids.insert(description.id())) {
+    match complete
+        .iter()
+        .find(|description| !ids.insert(description.id()))
+    {
         None => Ok(complete),
         Some(twice) => Err(wrong(format!(
             "it describes endpoint {} twice: an endpoint.id names one endpoint",
@@ -140,28 +143,26 @@ fn typed(shown: &BTreeMap<String, Typed>) -> Result<Properties, String> {
         if properties.contains(name) {
             return Err(format!("property {name} is there twice, in another case"));
         }
-        let value = typed.read().map_err(|problem| format!("property {name}: {problem}"))?;
+        let value = typed
+            .read()
+            .map_err(|problem| format!("property {name}: {problem}"))?;
         properties.set(name.as_str(), value);
     }
     Ok(properties)
 }
 
 /// Adds what the command line sets, and the time if none is given.
-fn complete(mut properties: Properties, settings: &[Setting]) -> Result<EndpointDescription, String> {
+fn complete(
+    mut properties: Properties,
+    settings: &[Setting],
+) -> Result<EndpointDescription, String> {
     for Setting { name, value } in settings {
         properties.set(name.as_str(), value.clone());
     }
     if !properties.contains(ecf::ENDPOINT_TIMESTAMP) {
-        properties.set(ecf::ENDPOINT_TIMESTAMP, now());
+        properties.set(ecf::ENDPOINT_TIMESTAMP, Timestamp::now().as_millisecond());
     }
     EndpointDescription::new(properties).map_err(|error| format!("{error}: give it by --set"))
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
-    millis.unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -174,7 +175,10 @@ mod tests {
         let setting = |text: &str| text.parse::<Setting>().unwrap();
         assert_eq!(setting("a=b=c").value, Value::from("b=c"));
         assert_eq!(setting("ecf.rsvc.id=7").value, Value::from(7_i64));
-        assert_eq!(setting("objectClass=a.A,b.B").value, Value::from(["a.A", "b.B"]));
+        assert_eq!(
+            setting("objectClass=a.A,b.B").value,
+            Value::from(["a.A", "b.B"])
+        );
         assert_eq!(setting("n:Integer=7").value, Value::from(7_i32));
         assert_eq!(setting("url=http://h:1/").value, Value::from("http://h:1/"));
     }
@@ -190,9 +194,7 @@ mod tests {
 
     #[test]
     fn json_is_read_as_one_endpoint_as_a_list_and_as_lines() {
-        let one = |id: &str| {
-            serde_json::json!({ "properties": { "endpoint.id": { "type": "String", "value": id } }})
-        };
+        let one = |id: &str| serde_json::json!({ "properties": { "endpoint.id": { "type": "String", "value": id } }});
         let ids = |text: String| -> Vec<String> {
             let read = parse(text.as_bytes()).unwrap();
             let id = |p: &Properties| p.get_str("endpoint.id").unwrap().to_owned();
@@ -202,7 +204,10 @@ mod tests {
         assert_eq!(ids(format!("[{},{}]", one("a"), one("b"))), ["a", "b"]);
         assert_eq!(ids(format!("{}\n{}\n", one("a"), one("b"))), ["a", "b"]);
         let problem = parse(&b"{\"a\": 1}"[..]).unwrap_err();
-        assert!(problem.contains("as `rsctl endpoint show` prints them"), "{problem}");
+        assert!(
+            problem.contains("as `rsctl endpoint show` prints them"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! rsctl endpoint advertise
 
-pub(crate) mod input;
 mod hold;
+pub(crate) mod input;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,8 +74,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     // A terminal may be slow in typing.
     let read = tokio::task::spawn_blocking(move || input::read(&file, &set)).await;
     let descriptions = read.map_err(|error| Failure::failed(error.to_string()))??;
-    let written: Result<Vec<Written>, Failure> =
-        descriptions.iter().map(|description| write(description, &config)).collect();
+    let written: Result<Vec<Written>, Failure> = descriptions
+        .iter()
+        .map(|description| write(description, &config))
+        .collect();
     let written = written?;
     if !args.force {
         refuse_twins(&config, &written).await?;
@@ -83,7 +85,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if args.dry_run {
         let session = format!("{}/{}", config.top_key, config.session_id);
         let ttl = config.lease_ttl.as_secs();
-        note(&format!("would write {session} and these keys under a lease of {ttl} s"));
+        note(&format!(
+            "would write {session} and these keys under a lease of {ttl} s"
+        ));
         return context.output.show_text(&written, || text(&written));
     }
     hold::hold(config, written, context).await
@@ -127,8 +131,8 @@ async fn refuse_twins(config: &EtcdConfig, written: &[Written]) -> Result<(), Fa
         let Ok(Key::Endpoint(session, id)) = keys::parse(top, &entry.key) else {
             continue;
         };
-        let twin = session != config.session_id
-            && written.iter().any(|written| written.id == id.as_str());
+        let twin =
+            session != config.session_id && written.iter().any(|written| written.id == id.as_str());
         if twin {
             let id = printable(id.as_str());
             return Err(Failure::usage(format!(

@@ -151,7 +151,9 @@ impl Told {
 
 /// The names of the properties that differ.
 fn changed(before: &Properties, after: &Properties) -> Vec<String> {
-    let new = after.iter().filter(|(name, value)| before.get(name) != Some(*value));
+    let new = after
+        .iter()
+        .filter(|(name, value)| before.get(name) != Some(*value));
     let gone = before.iter().filter(|(name, _)| !after.contains(name));
     new.chain(gone).map(|(name, _)| name.to_owned()).collect()
 }

@@ -65,10 +65,14 @@ async fn watch(
 ) -> Result<(), Failure> {
     let (mut etcd, mut view) = (observer.watch_status(), observer.view_status());
     synced(&mut etcd, servers).await?;
-    let topics = args.interface.map_or(Topics::All, |name| Topics::Of([name].into()));
+    let topics = args
+        .interface
+        .map_or(Topics::All, |name| Topics::Of([name].into()));
     let filter = args.filter;
     let matches = move |endpoint: &std::sync::Arc<EndpointDescription>| {
-        let matches = filter.as_ref().is_none_or(|filter| endpoint.matches(filter));
+        let matches = filter
+            .as_ref()
+            .is_none_or(|filter| endpoint.matches(filter));
         matches.then_some(())
     };
     // Told of all that is there already, so after the first listing.

@@ -50,7 +50,7 @@ pub(crate) struct Carrier {
 /// A lease; times in whole seconds, as etcd counts them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Lease {
-    /// In hexadecimal, as etcdctl prints it.
+    /// In hexadecimal, in 16 digits as etcdctl prints it.
     pub(crate) id: String,
     pub(crate) granted: Option<u64>,
     /// `None` for a lease that ended a moment ago.
@@ -62,7 +62,7 @@ impl Lease {
         let id = id?;
         let known = leases.get(&id);
         Some(Self {
-            id: format!("{id:x}"),
+            id: format!("{id:016x}"),
             granted: known.map(|lease| lease.granted.as_secs()),
             left: known.map(|lease| lease.left.as_secs()),
         })

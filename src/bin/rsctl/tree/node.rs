@@ -168,7 +168,7 @@ impl Key {
             size: self.value.as_ref().map(Bytes::len),
             value: self.value.as_deref().map(text_of),
             value_base64: self.value.as_deref().and_then(base64),
-            lease: self.lease.map(|lease| format!("{lease:x}")),
+            lease: self.lease.map(|lease| format!("{lease:016x}")),
             create_revision: self.create_revision,
             mod_revision: self.mod_revision,
             version: self.version,
@@ -177,7 +177,7 @@ impl Key {
 
     fn line(&self, values: bool) -> String {
         let lease = match self.lease {
-            Some(lease) => format!("  lease {lease:x}"),
+            Some(lease) => format!("  lease {lease:016x}"),
             None => "  no lease".to_owned(),
         };
         let Some(value) = &self.value else {

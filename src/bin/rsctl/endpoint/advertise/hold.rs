@@ -75,7 +75,7 @@ async fn begin_and_keep(
     let mut status = session.status();
     registered(&mut status, servers).await?;
     put(session, written).await?;
-    let lease = status.borrow().lease.map(|lease| format!("{lease:x}"));
+    let lease = status.borrow().lease.map(|lease| format!("{lease:016x}"));
     let lease = lease.unwrap_or_default();
     for Written { id, key, .. } in written {
         let advertised = Advertised {

@@ -66,9 +66,9 @@ async fn a_files_endpoints_are_there_until_it_is_told_to_stop(etcd: Server) {
     assert_data_eq!(
         &ran.stderr,
         str![[r#"
-advertising 2 endpoint(s) below [..]/a11ce000-0000-4000-8000-000000000001, under a lease of 20 s
+advertising 2 endpoints below [..]/a11ce000-0000-4000-8000-000000000001, under a lease of 20 s
 advertised; SIGINT or SIGTERM takes all back
-taking 2 endpoint(s) back
+taking 2 endpoints back
 
 "#]]
     );

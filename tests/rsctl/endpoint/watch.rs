@@ -58,7 +58,7 @@ async fn endpoints_are_told_of_as_they_come_change_and_go(etcd: Server) {
     assert_data_eq!(
         &ran.stderr,
         str![[r#"
-watching etcd at 127.0.0.1:[..]: 2 endpoint(s) of 1 session(s)
+watching etcd at 127.0.0.1:[..]: 2 endpoints of 1 session
 
 "#]]
     );
@@ -120,7 +120,7 @@ async fn endpoints_that_vanish_with_many_others_are_suspect_first(etcd: Server) 
         leases.push(lease);
     }
     let watch = Tool::new(&etcd).args(["endpoint", "watch"]).start();
-    watch.notes("4 endpoint(s) of 4 session(s)").await;
+    watch.notes("4 endpoints of 4 sessions").await;
     watch.says("[e3]").await;
     // Two are believed, and with the third it is too many.
     for (number, lease) in leases.iter().enumerate() {
@@ -197,6 +197,6 @@ async fn an_etcd_that_is_not_there_at_first_is_an_error_and_one_of_a_list_is_eno
     running.stop("INT").await.good();
     // A key of another world is none of its business.
     let elsewhere = watch(&list).args(["--top-key", "other"]).start();
-    elsewhere.notes("0 endpoint(s) of 0 session(s)").await;
+    elsewhere.notes("0 endpoints of 0 sessions").await;
     assert_eq!(elsewhere.stop("INT").await.good(), "");
 }

@@ -57,7 +57,7 @@ async fn an_owner_that_is_alive_is_warned_of_and_needs_force(etcd: Server) {
     assert_data_eq!(
         withdraw(&etcd, &["e"]).run().await.bad(2),
         str![
-            "rsctl: key [..]/e is not deleted: its owner is alive (lease [..], [..] s left of 5000 s) and would put it again: stop the owner, or take --force"
+            "rsctl: key [..]/e is not deleted: its owner is alive (lease [..], [..] s left of 5000 s) and may put it again: stop the owner, or take --force"
         ]
     );
     assert_eq!(keys(&etcd).await, before);
@@ -66,7 +66,7 @@ async fn an_owner_that_is_alive_is_warned_of_and_needs_force(etcd: Server) {
         &ran.stderr,
         str![[r#"
 deleting [..]/e (revision 3, lease [..], [..] s left of 5000 s)
-its owner, session a11ce000-0000-4000-8000-000000000001, is alive and puts the key again when it next looks
+its owner, session a11ce000-0000-4000-8000-000000000001, is alive and may put the key again when it next looks
 
 "#]]
     );
@@ -108,7 +108,7 @@ async fn a_dry_run_deletes_nothing(etcd: Server) {
     let ran = withdraw(&etcd, &["e", "--dry-run"]).run().await;
     assert!(ran.stderr.starts_with("would delete "), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("is alive and puts the key again"),
+        ran.stderr.contains("is alive and may put the key again"),
         "{}",
         ran.stderr
     );

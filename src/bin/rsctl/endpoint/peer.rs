@@ -44,10 +44,7 @@ impl Peer {
         };
         match location.split_once("://") {
             Some(("ecfosgisvc", _)) => Self::Ipopo,
-            // Ids that are escaped for the URI are this crate's too.
-            Some(("ecfosgirsvc", _)) if name == endpoint_id || name.contains('%') => {
-                Self::OsgiRemote
-            }
+            Some(("ecfosgirsvc", _)) if name == uri_segment(endpoint_id) => Self::OsgiRemote,
             Some(("ecfosgirsvc", _)) => Self::Ecf,
             _ => Self::Unknown,
         }
@@ -69,9 +66,19 @@ impl fmt::Display for Peer {
     }
 }
 
+/// An id as this crate escapes it.
+fn uri_segment(id: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    };
+    id.bytes().map(escaped).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use osgi_remote::endpoint::EndpointDescription;
     use osgi_remote::endpoint::service_info::{self, ServiceInfo};
 
     use super::*;
@@ -80,12 +87,14 @@ mod tests {
 
     #[test]
     fn what_ipopo_wrote_is_known_as_its_own_and_what_this_crate_writes_too() {
-        let info = service_info::decode(IPOPO).unwrap();
-        let id = info.description.id().to_string();
-        assert_eq!(Peer::of(IPOPO, &id), Peer::Ipopo);
-        let ours = ServiceInfo::new(info.description);
-        let ours = service_info::encode(&ours, "localhost").unwrap();
-        assert_eq!(Peer::of(ours.as_bytes(), &id), Peer::OsgiRemote);
+        let description = service_info::decode(IPOPO).unwrap().description;
+        assert_eq!(Peer::of(IPOPO, description.id().as_str()), Peer::Ipopo);
+        for id in [description.id().as_str(), "an id: <1>"] {
+            let properties = description.properties().clone().with("endpoint.id", id);
+            let ours = ServiceInfo::new(EndpointDescription::new(properties).unwrap());
+            let ours = service_info::encode(&ours, "localhost").unwrap();
+            assert_eq!(Peer::of(ours.as_bytes(), id), Peer::OsgiRemote, "{ours}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use osgi_remote::discovery::etcd::keys::{self, Key};
 use osgi_remote::discovery::etcd::preference;
 use osgi_remote::endpoint::{EndpointDescription, service_info};
 use osgi_remote::keyspace::{Client, Entry, Error, LeaseInfo, Range};
-use osgi_remote::names::{EndpointId, SessionId, TopKey};
+use osgi_remote::names::{EndpointId, SessionId, TopKey, ecf};
+use osgi_remote::properties::Value;
 
 use super::peer::Peer;
 
@@ -130,7 +131,8 @@ impl Registry {
                 match read_value(id_of_session, &id, entry) {
                     Ok(found) => {
                         session.peers.insert(found.peer);
-                        let made = Some(found.description.timestamp()).filter(|made| *made > 0);
+                        let made = found.description.properties().get(ecf::ENDPOINT_TIMESTAMP);
+                        let made = made.and_then(Value::as_long).filter(|made| *made > 0);
                         session.made = session.made.into_iter().chain(made).min();
                         self.endpoints.entry(id).or_default().push(found);
                     }

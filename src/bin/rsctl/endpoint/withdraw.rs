@@ -14,7 +14,7 @@ use crate::output::{Table, note, printable};
 /// Delete an endpoint's key, such as one that a dead process left behind.
 ///
 /// Only the endpoint's own key is deleted, and only if nobody changed it meanwhile. An owner that
-/// is alive would put it again: then --force is needed.
+/// is alive may put it again: then --force is needed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The endpoint's id, or its whole key in etcd.
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         && !args.dry_run
     {
         return Err(Failure::usage(format!(
-            "key {} is not deleted: its owner is alive ({}) and would put it again: stop the owner, or \
+            "key {} is not deleted: its owner is alive ({}) and may put it again: stop the owner, or \
              take --force",
             printable(&alive.key),
             Lease::sentence(alive.lease.as_ref())
@@ -107,7 +107,7 @@ fn tell(key: &Withdrawn, dry_run: bool) {
     ));
     if key.owner_alive {
         note(&format!(
-            "its owner, session {}, is alive and puts the key again when it next looks",
+            "its owner, session {}, is alive and may put the key again when it next looks",
             key.session
         ));
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Written;
 use crate::context::Context;
+use crate::endpoint::counted;
 use crate::failure::Failure;
 use crate::output::{note, printable};
 use crate::signals;
@@ -38,10 +39,10 @@ pub(super) async fn hold(
 ) -> Result<(), Failure> {
     let stopped = signals::stopped()?;
     let key = keys::session(&config.top_key, &config.session_id);
-    let count = written.len();
+    let count = counted(written.len(), "endpoint");
     let ttl = config.lease_ttl.as_secs();
     note(&format!(
-        "advertising {count} endpoint(s) below {key}, under a lease of {ttl} s"
+        "advertising {count} below {key}, under a lease of {ttl} s"
     ));
     let mut session = SessionConfig::new(key, config.session_id.to_string());
     session = session.ttl(config.lease_ttl);
@@ -57,7 +58,7 @@ pub(super) async fn hold(
     };
     let status = session.status().borrow().clone();
     if status.first.is_some() {
-        note(&format!("taking {count} endpoint(s) back"));
+        note(&format!("taking {count} back"));
     }
     let ended = end(&session, &written, config.disconnect_timeout).await;
     // What went wrong first is what is to be told.

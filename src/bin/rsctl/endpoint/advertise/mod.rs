@@ -3,6 +3,7 @@
 mod hold;
 pub(crate) mod input;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,12 +128,12 @@ fn write(description: &EndpointDescription, config: &EtcdConfig) -> Result<Writt
 async fn refuse_twins(config: &EtcdConfig, written: &[Written]) -> Result<(), Failure> {
     let client = Client::new(config.connect.clone())?;
     let top = &config.top_key;
+    let ids: BTreeSet<&str> = written.iter().map(|written| written.id.as_str()).collect();
     for entry in client.list_keys(registry::range(top)).await?.entries {
         let Ok(Key::Endpoint(session, id)) = keys::parse(top, &entry.key) else {
             continue;
         };
-        let twin =
-            session != config.session_id && written.iter().any(|written| written.id == id.as_str());
+        let twin = session != config.session_id && ids.contains(id.as_str());
         if twin {
             let id = printable(id.as_str());
             return Err(Failure::usage(format!(

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use self::events::{Event, Told};
 use self::stale::Staleness;
+use super::counted;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, note};
@@ -126,8 +127,9 @@ fn greet(etcd: &WatchStatus, view: &ViewStatus) {
         1 => ", 1 key that is no endpoint (rsctl endpoint lint tells why)".to_owned(),
         n => format!(", {n} keys that are no endpoints (rsctl endpoint lint tells why)"),
     };
+    let (endpoints, sessions) = (counted(endpoints, "endpoint"), counted(sessions, "session"));
     note(&format!(
-        "watching etcd at {}: {endpoints} endpoint(s) of {sessions} session(s){also}",
+        "watching etcd at {}: {endpoints} of {sessions}{also}",
         etcd.endpoint
     ));
 }

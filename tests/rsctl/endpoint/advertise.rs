@@ -12,6 +12,7 @@ use snapbox::{assert_data_eq, str};
 use tempfile::TempDir;
 
 use super::{ALICE, BOB, announce, greeter, key};
+use crate::support::process::signal;
 use crate::support::{Etcd, EtcdVersion, Server, Store, eventually, on_each_server};
 use crate::tool::{SOON, Tool};
 
@@ -21,7 +22,7 @@ on_each_server!(
     a_dry_run_prints_keys_and_values_and_writes_nothing,
     an_endpoint_that_another_session_carries_is_refused,
     a_lease_that_is_revoked_by_hand_is_replaced,
-    a_session_that_is_in_use_is_refused,
+    a_session_that_is_in_use_is_refused_and_that_of_a_dead_process_taken_over,
 );
 
 fn file(endpoints: &[&EndpointDescription]) -> (TempDir, PathBuf) {
@@ -163,7 +164,7 @@ async fn an_endpoint_that_another_session_carries_is_refused(etcd: Server) {
     assert_data_eq!(
         advertise(&etcd, &path).run().await.bad(2),
         str![
-            "rsctl: not advertised: session b0b00000-0000-4000-8000-000000000002 carries endpoint e already: consumers would take one for the other, and ECF would lose both when one ends: give another id by --set endpoint.id=ID, or take --force"
+            "rsctl: not advertised: session b0b00000-0000-4000-8000-000000000002 (no lease: it never ends by itself) carries endpoint e already: consumers would take one for the other, and ECF would lose both when one ends: give another id by --set endpoint.id=ID, or take --force"
         ]
     );
     assert_eq!(etcd.get_prefix("").await, before);
@@ -189,7 +190,7 @@ async fn a_lease_that_is_revoked_by_hand_is_replaced(etcd: Server) {
     assert_eq!(etcd.get_prefix("").await, []);
 }
 
-async fn a_session_that_is_in_use_is_refused(etcd: Server) {
+async fn a_session_that_is_in_use_is_refused_and_that_of_a_dead_process_taken_over(etcd: Server) {
     let (_folder, path) = file(&[&greeter("e", props! {})]);
     let (_other_folder, other) = file(&[&greeter("other", props! {})]);
     let running = advertise(&etcd, &path).start();
@@ -205,7 +206,17 @@ async fn a_session_that_is_in_use_is_refused(etcd: Server) {
         etcd.get(&key(ALICE, "e")).await.is_some(),
         "the other's is left alone"
     );
-    running.stop("TERM").await.good();
+    signal(running.pid(), "KILL");
+    assert_eq!(running.end().await.status.code(), None);
+    let successor = advertise(&etcd, &other).args(["--takeover"]).start();
+    successor.notes("SIGINT or SIGTERM takes all back").await;
+    assert!(etcd.get(&key(ALICE, "other")).await.is_some());
+    assert!(
+        etcd.get(&key(ALICE, "e")).await.is_none(),
+        "its predecessor's"
+    );
+    successor.stop("TERM").await.good();
+    assert_eq!(etcd.get_prefix("").await, []);
 }
 
 #[tokio::test]

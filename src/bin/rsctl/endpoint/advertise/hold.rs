@@ -34,6 +34,7 @@ struct Advertised<'a> {
 /// Advertises until told to stop.
 pub(super) async fn hold(
     config: EtcdConfig,
+    takeover: bool,
     written: Vec<Written>,
     context: &Context,
 ) -> Result<(), Failure> {
@@ -46,6 +47,7 @@ pub(super) async fn hold(
     ));
     let mut session = SessionConfig::new(key, config.session_id.to_string());
     session = session.ttl(config.lease_ttl);
+    session.takeover = takeover;
     if let Some(interval) = config.keepalive_interval {
         session.renew_interval = interval;
     }

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use self::input::Setting;
 use super::registry;
+use super::shown::Lease;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{note, printable};
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// The session's id, a UUID. Default: a fresh one.
     #[arg(long, short, value_name = "UUID")]
     session: Option<SessionId>,
+    /// Take the session over from a process that holds it, or held it and died.
+    #[arg(long, requires = "session")]
+    takeover: bool,
     /// How long the endpoints outlive this process, in seconds. Default: 30.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     ttl: Option<u64>,
@@ -91,7 +95,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         ));
         return context.output.show_text(&written, || text(&written));
     }
-    hold::hold(config, written, context).await
+    hold::hold(config, args.takeover, written, context).await
 }
 
 fn text(written: &[Written]) -> String {
@@ -136,10 +140,12 @@ async fn refuse_twins(config: &EtcdConfig, written: &[Written]) -> Result<(), Fa
         let twin = session != config.session_id && ids.contains(id.as_str());
         if twin {
             let id = printable(id.as_str());
+            let leases = registry::leases(&client, entry.lease).await?;
+            let lease = Lease::sentence(Lease::new(entry.lease, &leases).as_ref());
             return Err(Failure::usage(format!(
-                "not advertised: session {session} carries endpoint {id} already: consumers would \
-                 take one for the other, and ECF would lose both when one ends: give another id \
-                 by --set endpoint.id=ID, or take --force"
+                "not advertised: session {session} ({lease}) carries endpoint {id} already: \
+                 consumers would take one for the other, and ECF would lose both when one ends: \
+                 give another id by --set endpoint.id=ID, or take --force"
             )));
         }
     }

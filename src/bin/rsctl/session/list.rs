@@ -17,8 +17,8 @@ use crate::output::Table;
 /// PEER is guessed from the form of the endpoints' values. LEFT is how long the lease lives if
 /// nobody renews it, of TTL; RENEWED is how long ago it was renewed. etcd keeps no times, so that
 /// a session's age is not known: REVISION, at which its first key was created, tells older from
-/// younger, and OLDEST is the age of its oldest endpoint by the clock of its maker. A session whose
-/// STATE is not alive belongs to nobody who cares for it any more.
+/// younger, and OLDEST is the age of its oldest endpoint by the clock of its maker. A STATE other
+/// than alive tells what is wrong with a session.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// Ids in full length.

@@ -9,8 +9,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod certificates;
+mod doctor;
 mod endpoint;
 mod general;
 mod session;
 mod tool;
 mod tree;
+#[path = "../secure/certificates.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]

@@ -9,6 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../secure/certificates.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
 mod endpoint;
@@ -16,5 +18,3 @@ mod general;
 mod session;
 mod tool;
 mod tree;
-#[path = "../secure/certificates.rs"]
-#[allow(dead_code, reason = "another test binary uses the rest")]

@@ -14,9 +14,12 @@ mod call;
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
+mod endpoint;
 mod export;
 mod general;
 mod peer;
 mod serve;
+mod session;
 mod shell;
 mod tool;
+mod tree;

@@ -35,7 +35,7 @@ mod watcher;
 
 pub(crate) use self::backoff::Backoff;
 pub use self::client::{
-    Answer, Client, Condition, Entry, Lease, LeaseInfo, Listing, Member, Outcome, Range,
+    Answer, Client, Condition, Entry, Lease, LeaseInfo, Listing, Member, Outcome, PageReader, Range,
     ServerStatus, Transaction,
 };
 pub use self::connect::ConnectOptions;

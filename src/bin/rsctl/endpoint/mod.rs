@@ -1,16 +1,20 @@
 //! rsctl endpoint
 
+mod lint;
+
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::failure::Failure;
 
+// The commands' texts of help stand above their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Not built yet.
-    List,
+    Lint(lint::Args),
 }
 
-pub(crate) async fn run(_: Command, _: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Lint(args) => lint::run(args, context).await,
+    }
 }

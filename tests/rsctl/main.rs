@@ -9,5 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod diff;
 mod general;
+mod lint;
+mod snapshot;
 mod tool;

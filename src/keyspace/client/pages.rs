@@ -4,9 +4,9 @@ use super::Client;
 use super::entry::{Entry, Range};
 use super::line::{Repeat, Trouble};
 use super::trouble::Asked;
+use crate::keyspace::Error;
 use crate::keyspace::connect::{Connection, FailureKind};
 use crate::keyspace::range::{Pages, read_page};
-use crate::keyspace::Error;
 
 /// Reads the keys of a range page by page, all as they stood at one revision.
 ///

@@ -79,7 +79,11 @@ impl ValueChange {
 /// The first bytes; two values of one size must not look the same.
 fn bytes(value: &[u8]) -> String {
     const MOST: usize = 16;
-    let hex: String = value.iter().take(MOST).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = value
+        .iter()
+        .take(MOST)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let more = if value.len() > MOST { "…" } else { "" };
     format!("({} bytes, {hex}{more})", value.len())
 }
@@ -161,7 +165,11 @@ impl Difference {
             Some(about) => format!("  {}", printable(about)),
             None => String::new(),
         };
-        line(text, style, &format!("{mark} {}{about}", printable(&self.name)));
+        line(
+            text,
+            style,
+            &format!("{mark} {}{about}", printable(&self.name)),
+        );
         for PropertyChange { name, old, new } in &self.properties {
             for (style, mark, value) in [(MINUS, '-', old), (PLUS, '+', new)] {
                 if let Some(value) = value {

@@ -12,7 +12,11 @@ use crate::snapshot::file::{Kept, Source};
 use crate::snapshot::present::Present;
 
 /// Key by key; both are in the order of their bytes.
-pub(super) async fn compare(client: &Client, top: &TopKey, source: &Source) -> Result<Vec<Difference>, Failure> {
+pub(super) async fn compare(
+    client: &Client,
+    top: &TopKey,
+    source: &Source,
+) -> Result<Vec<Difference>, Failure> {
     let mut reader = source.snapshot(false)?;
     let range = Range::prefix(reader.header().prefix.as_bytes());
     let mut present = Present::new(client, range);
@@ -61,7 +65,10 @@ fn difference(top: &TopKey, old: &Kept, new: &Entry) -> Option<Difference> {
     let Some((before, after)) = infos else {
         return Some(changed.value(ValueChange::new(&old.value, &new.value)));
     };
-    let mut properties = changes(before.description.properties(), after.description.properties());
+    let mut properties = changes(
+        before.description.properties(),
+        after.description.properties(),
+    );
     let numbers = [
         ("priority", before.priority, after.priority),
         ("weight", before.weight, after.weight),

@@ -107,7 +107,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         Some(key) => checked.range(context, Some(key)).await?,
     }
     let verdicts = checked.finish(&args.peer);
-    let fails = verdicts.1.iter().any(|verdict| verdict.severity >= args.fail_on.into());
+    let fails = verdicts
+        .1
+        .iter()
+        .any(|verdict| verdict.severity >= args.fail_on.into());
     let report = Report::new(verdicts.0, verdicts.1);
     context.output.show_text(&report, || report.text())?;
     match fails {
@@ -162,7 +165,8 @@ impl Checked {
         if let Some(key) = what.filter(|what| what.contains('/')) {
             self.whole = false;
             let entry = client.get(key).await?;
-            let entry = entry.ok_or_else(|| no_such(&client, &format!("no key {}", printable(key))))?;
+            let entry =
+                entry.ok_or_else(|| no_such(&client, &format!("no key {}", printable(key))))?;
             if !range.contains(&entry.key) {
                 let (key, top) = (printable(key), &self.top);
                 return Err(Failure::usage(format!(
@@ -188,7 +192,10 @@ impl Checked {
         match what {
             Some(id) if self.count == 0 => {
                 let id = printable(id);
-                let problem = format!("no endpoint {id} below {}/, and no file of that name", self.top);
+                let problem = format!(
+                    "no endpoint {id} below {}/, and no file of that name",
+                    self.top
+                );
                 Err(no_such(&client, &problem))
             }
             _ => Ok(()),
@@ -234,10 +241,14 @@ impl Checked {
             self.verdicts.extend(self.registry.finish());
         }
         let wanted = |verdict: &Verdict| {
-            peers.is_empty() || peers.iter().any(|peer| verdict.peer.concerns((*peer).into()))
+            peers.is_empty()
+                || peers
+                    .iter()
+                    .any(|peer| verdict.peer.concerns((*peer).into()))
         };
         self.verdicts.retain(wanted);
-        self.verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.severity));
+        self.verdicts
+            .sort_by_key(|verdict| std::cmp::Reverse(verdict.severity));
         (self.count, self.verdicts)
     }
 }
@@ -250,7 +261,9 @@ fn id_of(value: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(value).ok();
     let id = json.as_ref().and_then(|json| {
         let entries = json.get("properties")?.as_array()?;
-        let entry = entries.iter().find(|entry| entry["name"] == "endpoint.id")?;
+        let entry = entries
+            .iter()
+            .find(|entry| entry["name"] == "endpoint.id")?;
         entry["value"].as_str().map(str::trim)
     });
     id.unwrap_or("endpoint").to_owned()
@@ -258,7 +271,9 @@ fn id_of(value: &[u8]) -> String {
 
 fn no_such(client: &Client, problem: &str) -> Failure {
     let etcd = client.endpoint();
-    Failure::no(format!("{problem} in etcd at {etcd}: rsctl endpoint list shows what there is"))
+    Failure::no(format!(
+        "{problem} in etcd at {etcd}: rsctl endpoint list shows what there is"
+    ))
 }
 
 impl From<Bad> for Severity {
@@ -287,7 +302,12 @@ const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
 
 impl Report {
     fn new(checked: u64, verdicts: Vec<Verdict>) -> Self {
-        let count = |severity| verdicts.iter().filter(|verdict| verdict.severity == severity).count();
+        let count = |severity| {
+            verdicts
+                .iter()
+                .filter(|verdict| verdict.severity == severity)
+                .count()
+        };
         Self {
             checked,
             errors: count(Severity::Error),

@@ -134,7 +134,8 @@ impl<W: Write> Writer<W> {
 
 fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value);
-    let text = text.map_err(|error| Failure::failed(format!("a line has no JSON form: {error}")))?;
+    let text =
+        text.map_err(|error| Failure::failed(format!("a line has no JSON form: {error}")))?;
     writeln!(out, "{text}")?;
     Ok(())
 }
@@ -156,13 +157,16 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let wrong = |error: std::io::Error| Failure::usage(format!("{name} cannot be read: {error}"));
+        let wrong =
+            |error: std::io::Error| Failure::usage(format!("{name} cannot be read: {error}"));
         if path != Path::new("-") {
             let file = File::open(path).map_err(wrong)?;
             return Ok(Self { name, file });
         }
         let mut file = tempfile::tempfile().map_err(|error| {
-            Failure::failed(format!("what comes by stdin cannot be kept in a file: {error}"))
+            Failure::failed(format!(
+                "what comes by stdin cannot be kept in a file: {error}"
+            ))
         })?;
         let name = "stdin".to_owned();
         let copied = std::io::copy(&mut std::io::stdin().lock(), &mut file);
@@ -251,7 +255,9 @@ impl Reader {
     fn new(mut lines: Lines, partial: bool) -> Result<Self, Failure> {
         let first = lines.next()?.unwrap_or_default();
         let header: Header = serde_json::from_slice(&first).map_err(|error| {
-            lines.wrong(format!("not the first line of a snapshot: {error}: take one with rsctl snapshot"))
+            lines.wrong(format!(
+                "not the first line of a snapshot: {error}: take one with rsctl snapshot"
+            ))
         })?;
         if header.format != FORMAT {
             return Err(lines.wrong(format!(
@@ -297,7 +303,9 @@ impl Reader {
         if let Ok(End { keys }) = serde_json::from_slice(&line) {
             return self.end(keys).map(|()| None);
         }
-        let kept = self.key(&line).map_err(|problem| self.lines.wrong(problem))?;
+        let kept = self
+            .key(&line)
+            .map_err(|problem| self.lines.wrong(problem))?;
         self.keys += 1;
         self.before = Some(kept.key.clone());
         Ok(Some(kept))
@@ -313,12 +321,15 @@ impl Reader {
         }
         match self.lines.next()? {
             None => Ok(()),
-            Some(_) => Err(self.lines.wrong("there is more behind the end of the snapshot")),
+            Some(_) => Err(self
+                .lines
+                .wrong("there is more behind the end of the snapshot")),
         }
     }
 
     fn key(&self, line: &[u8]) -> Result<Kept, String> {
-        let line: Line = serde_json::from_slice(line).map_err(|error| format!("no line of a key: {error}"))?;
+        let line: Line =
+            serde_json::from_slice(line).map_err(|error| format!("no line of a key: {error}"))?;
         let key = bytes(line.key, line.key_base64, "key")?;
         let value = bytes(line.value, line.value_base64, "value")?;
         let lease = line.lease.map(|lease| {
@@ -328,13 +339,17 @@ impl Reader {
         let shown = printable(&String::from_utf8_lossy(&key));
         if !key.starts_with(self.header.prefix.as_bytes()) {
             let prefix = printable(&self.header.prefix);
-            return Err(format!("key {shown} is not below the snapshot's prefix {prefix}"));
+            return Err(format!(
+                "key {shown} is not below the snapshot's prefix {prefix}"
+            ));
         }
         if key.is_empty() {
             return Err("the key is empty".to_owned());
         }
         if self.before.as_ref().is_some_and(|before| *before >= key) {
-            return Err(format!("key {shown} is there twice, or out of order: sort the lines by key"));
+            return Err(format!(
+                "key {shown} is there twice, or out of order: sort the lines by key"
+            ));
         }
         Ok(Kept {
             key,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use osgi_remote::keyspace::{Answer, Client, Condition, Transaction};
 
+use super::RestoreArgs;
 use super::file::{Kept, Source};
 use super::plan::{Plan, Step};
 use super::take::progress;
-use super::RestoreArgs;
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::signals;
@@ -128,7 +128,9 @@ impl Batch {
             now != *revision
         });
         let key = changed.map_or_else(String::new, |((kept, ..), _)| printable(&kept.key_text()));
-        Err(Failure::no(format!("key {key} was changed meanwhile, and is left as it is")))
+        Err(Failure::no(format!(
+            "key {key} was changed meanwhile, and is left as it is"
+        )))
     }
 }
 

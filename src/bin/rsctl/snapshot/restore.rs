@@ -55,7 +55,9 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     note(&format!("etcd at {}: {will}", client.endpoint()));
     let done = put::put(&client, &source, &plan, &args).await?;
     let report = Report::new(&source, prefix, plan, &args, done);
-    context.output.show_text(&report, || format!("{done} keys put"))
+    context
+        .output
+        .show_text(&report, || format!("{done} keys put"))
 }
 
 /// Reads all of the file, and returns the prefix of what is to be restored.
@@ -86,11 +88,20 @@ fn sentence(plan: &Plan, args: &RestoreArgs, prefix: &str) -> String {
     let differing = plan.differing.len() as u64;
     if args.overwrite {
         add(differing, "overwriting {} of other values");
-        add(plan.alive, "{} of them under a lease, whose owners may write them again");
+        add(
+            plan.alive,
+            "{} of them under a lease, whose owners may write them again",
+        );
     }
     add(plan.unchanged, "leave {} unchanged");
-    add(plan.leased, "leave out {} that were under a lease (--leased puts them)");
-    add(plan.ended, "leave out {} of whose leases nothing is left (--lease-ttl gives them time)");
+    add(
+        plan.leased,
+        "leave out {} that were under a lease (--leased puts them)",
+    );
+    add(
+        plan.ended,
+        "leave out {} of whose leases nothing is left (--lease-ttl gives them time)",
+    );
     add(plan.others, "leave {} others alone");
     if args.leased {
         text.push_str("; nobody keeps the new leases alive");

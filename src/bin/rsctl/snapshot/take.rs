@@ -38,7 +38,10 @@ impl Taken {
             file,
         } = self;
         let prefix = printable(prefix);
-        let into = file.as_ref().map(|file| format!(" into {file}")).unwrap_or_default();
+        let into = file
+            .as_ref()
+            .map(|file| format!(" into {file}"))
+            .unwrap_or_default();
         format!("{keys} keys below '{prefix}' at revision {revision} written{into}")
     }
 }
@@ -67,9 +70,18 @@ pub(crate) async fn snapshot(args: SnapshotArgs, context: &Context) -> Result<()
     context.output.show_text(&taken, || taken.text())
 }
 
-async fn into_file(client: &Client, leases: &mut Leases, prefix: &str, path: &Path) -> Result<Taken, Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+async fn into_file(
+    client: &Client,
+    leases: &mut Leases,
+    prefix: &str,
+    path: &Path,
+) -> Result<Taken, Failure> {
+    let wrong = |error: std::io::Error| {
+        Failure::usage(format!("{} cannot be written: {error}", path.display()))
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let mut attempt = 1;
     loop {
         let file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(wrong)?;
@@ -116,7 +128,12 @@ impl From<Ended> for Failure {
     }
 }
 
-async fn take(client: &Client, leases: &mut Leases, prefix: &str, out: impl Write) -> Result<Taken, Ended> {
+async fn take(
+    client: &Client,
+    leases: &mut Leases,
+    prefix: &str,
+    out: impl Write,
+) -> Result<Taken, Ended> {
     let progress = progress("keys read");
     let mut pages = client.pages(Range::prefix(prefix));
     let first = pages.next().await?.unwrap_or_default();

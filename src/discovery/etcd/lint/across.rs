@@ -79,9 +79,13 @@ impl Registry {
             session.judge(&self.top, id, &mut found);
         }
         for (id, keys) in self.carriers.iter().filter(|(_, keys)| keys.len() > 1) {
-            for (key, peer) in keys.iter().flat_map(|key| [(key, Peer::Ecf), (key, Peer::Ipopo)]) {
+            for (key, peer) in keys
+                .iter()
+                .flat_map(|key| [(key, Peer::Ecf), (key, Peer::Ipopo)])
+            {
                 let cause = format!("'{id}' is also at {}", others(keys, key));
-                let cure = "its end in one session is its end for them: give each its own endpoint.id";
+                let cure =
+                    "its end in one session is its end for them: give each its own endpoint.id";
                 let problem = Problem::new(Effect::Confuses, cause, cure).at("endpoint.id");
                 found.push(problem.verdict(key, peer));
             }
@@ -90,7 +94,10 @@ impl Registry {
             let [first, ..] = keys.as_slice() else {
                 continue;
             };
-            let cause = format!("the location {location} is also that of {}", others(keys, first));
+            let cause = format!(
+                "the location {location} is also that of {}",
+                others(keys, first)
+            );
             let cure = "it removes endpoints by their locations: give each its own";
             let problem = Problem::new(Effect::Confuses, cause, cure).at("location");
             found.push(problem.verdict(first, Peer::Ecf));
@@ -105,7 +112,10 @@ impl Session {
         let Some(own) = self.own else {
             let problem = Problem::new(
                 Effect::CannotTell,
-                format!("the session of {} endpoints has no key of its own", self.endpoints.len()),
+                format!(
+                    "the session of {} endpoints has no key of its own",
+                    self.endpoints.len()
+                ),
                 format!("put '{id}' there, under the lease of the endpoints"),
             );
             found.push(problem.verdict(&key, Peer::OsgiRemote));
@@ -130,8 +140,17 @@ impl Session {
 /// Some of the keys besides this one.
 fn others(keys: &[String], but: &str) -> String {
     const MOST: usize = 2;
-    let others: Vec<&str> = keys.iter().map(String::as_str).filter(|key| *key != but).collect();
-    let mut text = others.iter().take(MOST).copied().collect::<Vec<_>>().join(" and ");
+    let others: Vec<&str> = keys
+        .iter()
+        .map(String::as_str)
+        .filter(|key| *key != but)
+        .collect();
+    let mut text = others
+        .iter()
+        .take(MOST)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" and ");
     if others.len() > MOST {
         text.push_str(&format!(" and {} more", others.len() - MOST));
     }

@@ -7,9 +7,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::java::{self, Location};
 use super::json::Json;
 use super::{Effect, Problem, ipopo, shortened};
-use super::java::{self, Location};
 use crate::names::{ecf, osgi};
 use crate::properties::{self, Version};
 
@@ -49,7 +49,10 @@ pub(super) fn judge(key: &str, value: &[u8]) -> Vec<Problem> {
 }
 
 fn unreadable_session(session: &str) -> Problem {
-    let cause = format!("Java reads no UUID in the session id '{}'", shortened(session));
+    let cause = format!(
+        "Java reads no UUID in the session id '{}'",
+        shortened(session)
+    );
     Problem::new(Effect::Drops, cause, "write it as 8-4-4-4-12 hex digits").at("key")
 }
 
@@ -91,7 +94,10 @@ fn service_info(json: &Json) -> Result<Properties<'_>, Problem> {
     match Location::of(location) {
         Location::Good | Location::NoUri => {}
         Location::NoHost => {
-            let cause = format!("Java reads no host in the location '{}'", shortened(location));
+            let cause = format!(
+                "Java reads no host in the location '{}'",
+                shortened(location)
+            );
             return Err(stops(cause, LOCATION_CURE).at("location"));
         }
         Location::Unescaped => {
@@ -150,7 +156,9 @@ fn service_type(json: &Json) -> Result<Vec<&str>, Problem> {
         };
         let value = member(json, name, &path)?;
         let items = value.as_array().ok_or_else(|| wrong(value.kind()))?;
-        let items = items.iter().map(|item| item.as_text().ok_or_else(|| wrong("an array with others")));
+        let items = items
+            .iter()
+            .map(|item| item.as_text().ok_or_else(|| wrong("an array with others")));
         items.collect::<Result<Vec<&str>, Problem>>()
     };
     let (services, scopes, protocols) = (list("services")?, list("scopes")?, list("protocols")?);
@@ -160,13 +168,17 @@ fn service_type(json: &Json) -> Result<Vec<&str>, Problem> {
         return Ok(services);
     }
     let cause = format!("it does not read the service type '{}'", shortened(&name));
-    let cure = "write services [\"ecfosgirsvc\"], scopes and protocols [\"default\"], namingauth \"iana\"";
+    let cure =
+        "write services [\"ecfosgirsvc\"], scopes and protocols [\"default\"], namingauth \"iana\"";
     Err(stops(cause, cure).at("servicetype"))
 }
 
 /// The one text that ECF makes of a service type.
 fn type_name(services: &[&str], protocols: &[&str], scopes: &[&str], authority: &str) -> String {
-    let services: String = services.iter().map(|service| format!("{service}._")).collect();
+    let services: String = services
+        .iter()
+        .map(|service| format!("{service}._"))
+        .collect();
     let protocols = match protocols {
         [] => String::new(),
         protocols => format!("{}.", protocols.join("._")),
@@ -212,7 +224,11 @@ fn property<'a>(entry: &'a Json, path: &str) -> Result<Entry<'a>, Problem> {
     let at = format!("{path}.value");
     let value = member(entry, "value", &at)?;
     let wrong = |effect, cure: &str| {
-        let cause = format!("{} is of type {kind}, and its value is {}", shortened(name), value.kind());
+        let cause = format!(
+            "{} is of type {kind}, and its value is {}",
+            shortened(name),
+            value.kind()
+        );
         Err(Problem::new(effect, cause, cure).at(&at))
     };
     let (drop, stop) = (Effect::Drops, Effect::StopsWatching);
@@ -320,12 +336,14 @@ impl<'a> Properties<'a> {
     }
 
     fn versions(&self) -> Option<Problem> {
-        self.list(osgi::OBJECT_CLASS).into_iter().find_map(|interface| {
-            let (package, _) = interface.rsplit_once('.')?;
-            let name = format!("{}{package}", osgi::ENDPOINT_PACKAGE_VERSION_PREFIX);
-            let error = self.text(&name)?.parse::<Version>().err()?;
-            Some(drops(error.to_string(), "write it so, or leave it out").at(name))
-        })
+        self.list(osgi::OBJECT_CLASS)
+            .into_iter()
+            .find_map(|interface| {
+                let (package, _) = interface.rsplit_once('.')?;
+                let name = format!("{}{package}", osgi::ENDPOINT_PACKAGE_VERSION_PREFIX);
+                let error = self.text(&name)?.parse::<Version>().err()?;
+                Some(drops(error.to_string(), "write it so, or leave it out").at(name))
+            })
     }
 
     fn async_interfaces(&self) -> Option<Problem> {
@@ -362,14 +380,19 @@ impl<'a> Properties<'a> {
                 Effect::Misreads
             };
             let cause = format!("'{}' is written in another case than '{name}'", entry.name);
-            Problem::new(effect, cause, format!("write '{name}'")).at(format!("{}.name", entry.path))
+            Problem::new(effect, cause, format!("write '{name}'"))
+                .at(format!("{}.name", entry.path))
         };
         entries.map(problem).collect()
     }
 
     /// Numbers that count as 0 because they do not read.
     fn numbers(&self) -> Vec<Problem> {
-        let names = [osgi::ENDPOINT_SERVICE_ID, ecf::RSVC_ID, ecf::ENDPOINT_TIMESTAMP];
+        let names = [
+            osgi::ENDPOINT_SERVICE_ID,
+            ecf::RSVC_ID,
+            ecf::ENDPOINT_TIMESTAMP,
+        ];
         let entries = names.into_iter().filter_map(|name| self.entry(name));
         let wrong = entries.filter(|entry| match (entry.kind, entry.value) {
             (_, Json::Text(text)) => text.parse::<i64>().is_err(),
@@ -384,8 +407,14 @@ impl<'a> Properties<'a> {
     }
 
     fn nulls(&self) -> Option<Problem> {
-        let null = self.entries.iter().find(|entry| *entry.value == Json::Null)?;
-        let cause = format!("{} is null, and a property has a value", shortened(null.name));
+        let null = self
+            .entries
+            .iter()
+            .find(|entry| *entry.value == Json::Null)?;
+        let cause = format!(
+            "{} is null, and a property has a value",
+            shortened(null.name)
+        );
         Some(Problem::new(Effect::Misreads, cause, "leave it out").at(&null.path))
     }
 }

@@ -40,7 +40,10 @@ pub(super) fn is_endpoint(key: &str) -> bool {
 /// What it makes of a key in its range.
 pub(super) fn judge(item: Item<'_>) -> Vec<Problem> {
     // It turns all bytes into text before it looks at the key.
-    let texts = (std::str::from_utf8(item.key), std::str::from_utf8(item.value));
+    let texts = (
+        std::str::from_utf8(item.key),
+        std::str::from_utf8(item.value),
+    );
     let (key, value) = match texts {
         (Ok(key), Ok(value)) => (key, value),
         (key, _) => {
@@ -54,7 +57,9 @@ pub(super) fn judge(item: Item<'_>) -> Vec<Problem> {
     };
     if value.is_empty() {
         let cause = "the value is empty, which counts as the end of the endpoint";
-        return vec![Problem::new(Effect::Drops, cause, "put the endpoint's description").at("value")];
+        return vec![
+            Problem::new(Effect::Drops, cause, "put the endpoint's description").at("value"),
+        ];
     }
     let json = match Json::parse(value) {
         Ok(json) => json,
@@ -157,16 +162,23 @@ impl<'a> Properties<'a> {
                 Some(value) => problems.extend(required(name, value)),
             }
         }
-        let lists = SPACED_LISTS.into_iter().chain([ecf::EXPORTED_ASYNC_INTERFACES]);
+        let lists = SPACED_LISTS
+            .into_iter()
+            .chain([ecf::EXPORTED_ASYNC_INTERFACES]);
         for name in lists {
             if let Some(value) = self.get(name).filter(|value| is_true(value))
                 && value.as_text().is_none()
             {
                 let cause = format!("{name} is {}, and no string", value.kind());
-                problems.push(stop(cause, "write its names as one string, with spaces between").at(name));
+                problems.push(
+                    stop(cause, "write its names as one string, with spaces between").at(name),
+                );
             }
         }
-        if !self.get(osgi::SERVICE_IMPORTED_CONFIGS).is_some_and(is_true) {
+        if !self
+            .get(osgi::SERVICE_IMPORTED_CONFIGS)
+            .is_some_and(is_true)
+        {
             problems.push(match self.get(osgi::SERVICE_IMPORTED_CONFIGS) {
                 Some(_) => stop(
                     "service.imported.configs is empty",
@@ -191,14 +203,18 @@ impl<'a> Properties<'a> {
         };
         match self.entries.iter().find(same) {
             Some(entry) if !entry.is_text => stop(
-                format!("{name} is missing: its entry is not of type string, and iPOPO reads no other"),
+                format!(
+                    "{name} is missing: its entry is not of type string, and iPOPO reads no other"
+                ),
                 "write it as a string",
             )
             .at(format!("properties[{}].type", entry.at)),
             Some(entry) => {
                 let written = entry.name.as_text().unwrap_or_default();
                 stop(
-                    format!("{name} is missing: it is written '{written}', and to iPOPO case counts"),
+                    format!(
+                        "{name} is missing: it is written '{written}', and to iPOPO case counts"
+                    ),
                     format!("write '{name}'"),
                 )
                 .at(format!("properties[{}].name", entry.at))
@@ -227,8 +243,13 @@ impl<'a> Properties<'a> {
         for name in SPACED_LISTS {
             let text = self.get(name).and_then(Json::as_text).unwrap_or_default();
             let parts = || text.split(' ');
-            if !text.is_empty() && parts().any(|part| part.is_empty() || part.contains(python::is_space)) {
-                let cause = format!("it splits {name} at single spaces, and this is '{}'", shortened(text));
+            if !text.is_empty()
+                && parts().any(|part| part.is_empty() || part.contains(python::is_space))
+            {
+                let cause = format!(
+                    "it splits {name} at single spaces, and this is '{}'",
+                    shortened(text)
+                );
                 let cure = "put one space between names, and none around them";
                 problems.push(Problem::new(Effect::Misreads, cause, cure).at(name));
             }
@@ -244,7 +265,10 @@ impl<'a> Properties<'a> {
         let mut names: Vec<&str> = names.filter(|name| self.get(name).is_none()).collect();
         names.dedup();
         (!names.is_empty()).then(|| {
-            let cause = format!("it reads entries of type string alone, and not {}", few(&names));
+            let cause = format!(
+                "it reads entries of type string alone, and not {}",
+                few(&names)
+            );
             let cure = "add an entry of type string for each that matters to it";
             Problem::new(Effect::Overlooks, cause, cure).at("properties")
         })
@@ -258,7 +282,9 @@ impl<'a> Properties<'a> {
         };
         let configs = list(osgi::REMOTE_CONFIGS_SUPPORTED);
         let intents = list(osgi::SERVICE_INTENTS);
-        let unknown = intents.iter().find(|intent| !XMLRPC_INTENTS.contains(intent));
+        let unknown = intents
+            .iter()
+            .find(|intent| !XMLRPC_INTENTS.contains(intent));
         let (path, cause) = if configs.iter().any(|config| *config != XMLRPC_CONFIG) {
             let name = osgi::REMOTE_CONFIGS_SUPPORTED;
             (name, format!("{name} is '{}'", few(&configs)))
@@ -266,7 +292,9 @@ impl<'a> Properties<'a> {
             let name = osgi::SERVICE_INTENTS;
             (name, format!("{name} holds '{}'", unknown?))
         };
-        let cause = format!("{cause}, and its XML-RPC provider knows {XMLRPC_CONFIG}, osgi.basic and osgi.async");
+        let cause = format!(
+            "{cause}, and its XML-RPC provider knows {XMLRPC_CONFIG}, osgi.basic and osgi.async"
+        );
         let cure = "nothing, unless it is to import this: another provider of its may";
         Some(Problem::new(Effect::DoesNotImport, cause, cure).at(path))
     }
@@ -275,7 +303,12 @@ impl<'a> Properties<'a> {
 /// A few of many names.
 fn few(names: &[&str]) -> String {
     const MOST: usize = 4;
-    let mut text = names.iter().take(MOST).map(|name| shortened(name)).collect::<Vec<_>>().join(" ");
+    let mut text = names
+        .iter()
+        .take(MOST)
+        .map(|name| shortened(name))
+        .collect::<Vec<_>>()
+        .join(" ");
     if names.len() > MOST {
         text.push_str(&format!(" and {} more", names.len() - MOST));
     }
@@ -316,7 +349,11 @@ fn required(name: &str, value: &Json) -> Option<Problem> {
         ecf::RSVC_ID | ecf::ENDPOINT_TIMESTAMP | osgi::ENDPOINT_SERVICE_ID
     );
     (is_text && *value == Json::Null).then(|| {
-        stop(format!("{name} is null"), format!("write {}", meaning(name))).at(name)
+        stop(
+            format!("{name} is null"),
+            format!("write {}", meaning(name)),
+        )
+        .at(name)
     })
 }
 

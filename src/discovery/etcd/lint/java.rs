@@ -33,7 +33,11 @@ impl Location {
         };
         let port = if has_port(authority) { "" } else { ":0" };
         let scheme = parts.scheme.unwrap_or("unknown");
-        let again = format!("{scheme}://{}{port}{}", unescaped(authority), unescaped(parts.rest));
+        let again = format!(
+            "{scheme}://{}{port}{}",
+            unescaped(authority),
+            unescaped(parts.rest)
+        );
         match Parts::read(&again) {
             Some(_) => Self::Good,
             None => Self::Unescaped,
@@ -91,11 +95,13 @@ impl<'a> Parts<'a> {
         let authority_legal = authority.is_none_or(|authority| {
             has_brackets_right(authority) && legal(authority, "-_.!~*'();:@&=+$,[]")
         });
-        (authority_legal && legal(path, "-_.!~*'():@&=+$,;/") && legal(query, URIC)).then_some(Self {
-            scheme,
-            authority: authority.filter(|authority| !authority.is_empty()),
-            rest,
-        })
+        (authority_legal && legal(path, "-_.!~*'():@&=+$,;/") && legal(query, URIC)).then_some(
+            Self {
+                scheme,
+                authority: authority.filter(|authority| !authority.is_empty()),
+                rest,
+            },
+        )
     }
 }
 
@@ -126,7 +132,9 @@ fn has_brackets_right(authority: &str) -> bool {
     if !authority.contains(['[', ']']) {
         return true;
     }
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let literal = host.strip_prefix('[').and_then(|host| host.split_once(']'));
     literal.is_some_and(|(address, behind)| {
         let (address, _scope) = address.split_once('%').unwrap_or((address, ""));
@@ -137,7 +145,9 @@ fn has_brackets_right(authority: &str) -> bool {
 
 /// The host and, behind a `:`, the port.
 fn host_and_port(authority: &str) -> (&str, Option<&str>) {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     match host.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (host, None),
@@ -145,15 +155,16 @@ fn host_and_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 fn has_port(authority: &str) -> bool {
-    host_and_port(authority).1.is_some_and(|port| !port.is_empty())
+    host_and_port(authority)
+        .1
+        .is_some_and(|port| !port.is_empty())
 }
 
 /// Whether the authority is of a server, and not merely a registered name.
 fn has_host(authority: &str) -> bool {
     let (host, port) = host_and_port(authority);
     let port_fits = port.is_none_or(|port| {
-        port.is_empty()
-            || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<i32>().is_ok()
+        port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<i32>().is_ok()
     });
     port_fits && (host.starts_with('[') || is_ipv4(host) || is_host_name(host))
 }
@@ -171,7 +182,9 @@ fn is_ipv4(host: &str) -> bool {
 fn is_host_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let label = |label: &str| {
-        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let inner = label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     let last_fits = match host.rsplit_once('.') {
@@ -185,7 +198,9 @@ fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
-        let hex = behind.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = behind
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok());
         let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             Some(code) if *first == b'%' => {

@@ -101,9 +101,10 @@ impl Json {
                 }
                 value.repeated().map(|below| format!("{name}.{below}"))
             }),
-            Self::Array(items) => items.iter().enumerate().find_map(|(at, item)| {
-                item.repeated().map(|below| format!("[{at}].{below}"))
-            }),
+            Self::Array(items) => items
+                .iter()
+                .enumerate()
+                .find_map(|(at, item)| item.repeated().map(|below| format!("[{at}].{below}"))),
             _ => None,
         }
     }
@@ -364,7 +365,8 @@ mod tests {
 
     #[test]
     fn what_the_standard_knows_is_read() {
-        let read = Json::parse(" {\"a\": [1, -2.5e3, \"x\\n\\u00fc\\ud83d\\ude00\", null], \"b\": {}} ");
+        let read =
+            Json::parse(" {\"a\": [1, -2.5e3, \"x\\n\\u00fc\\ud83d\\ude00\", null], \"b\": {}} ");
         let items = [
             Json::Int("1".to_owned()),
             Json::Float(-2500.0),
@@ -380,7 +382,13 @@ mod tests {
 
     #[test]
     fn what_only_python_reads_is_read() {
-        for odd in ["NaN", "-Infinity", "1e999", "\"\\ud800\"", "\"\\ud800\\u0041\""] {
+        for odd in [
+            "NaN",
+            "-Infinity",
+            "1e999",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+        ] {
             assert!(Json::parse(odd).is_ok(), "{odd}");
         }
         let twice = Json::parse("[{\"a\": 1, \"a\": 2}]").unwrap();
@@ -393,10 +401,31 @@ mod tests {
     fn what_is_no_json_is_told_with_its_place() {
         let told = |text: &str| Json::parse(text).unwrap_err().to_string();
         assert_eq!(told("{\n  \"a\" 1}"), "line 2, column 7: a ':' is missing");
-        assert_eq!(told("[1] x"), "line 1, column 5: there is more behind the end of the value");
+        assert_eq!(
+            told("[1] x"),
+            "line 1, column 5: there is more behind the end of the value"
+        );
         for bad in [
-            "", " ", "[1,]", "{\"a\":1,}", "01", "1.", "-", "+1", "nul", "'a'", "\"a\tb\"", "\"a", "[",
-            "\"\\x\"", "\"\\u12g4\"", "\u{feff}{}", "1e", "{a:1}", "[1 2]", "\"\\u+123\"",
+            "",
+            " ",
+            "[1,]",
+            "{\"a\":1,}",
+            "01",
+            "1.",
+            "-",
+            "+1",
+            "nul",
+            "'a'",
+            "\"a\tb\"",
+            "\"a",
+            "[",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\u{feff}{}",
+            "1e",
+            "{a:1}",
+            "[1 2]",
+            "\"\\u+123\"",
         ] {
             assert!(Json::parse(bad).is_err(), "{bad:?}");
         }

@@ -21,7 +21,9 @@ pub(super) fn judge(id: &EndpointId, value: &[u8]) -> Vec<Problem> {
     }
     let description = match preference::from_wire(info) {
         Ok(description) => description,
-        Err(error) => return vec![Problem::new(Effect::Drops, error.to_string(), "write 0").at("priority")],
+        Err(error) => {
+            return vec![Problem::new(Effect::Drops, error.to_string(), "write 0").at("priority")];
+        }
     };
     let findings = lint::lint(description.properties()).into_iter();
     findings
@@ -50,7 +52,11 @@ fn undecodable(error: &DecodeError) -> Problem {
 /// A key that is neither a session's nor an endpoint's. `others` tells whether a peer takes it for
 /// an endpoint's.
 pub(super) fn rejected(error: &KeyError, others: bool) -> Problem {
-    let effect = if others { Effect::Drops } else { Effect::Ignores };
+    let effect = if others {
+        Effect::Drops
+    } else {
+        Effect::Ignores
+    };
     let cure = "delete it, or move it to another prefix";
     Problem::new(effect, error.to_string(), cure).at("key")
 }

@@ -66,7 +66,11 @@ fn lint_value(value: &Value) -> Vec<Verdict> {
 fn said(verdicts: &[Verdict]) -> Vec<String> {
     let short = |verdict: &Verdict| {
         let path = verdict.path.as_deref().unwrap_or("-");
-        format!("{} {} {path}", verdict.peer.as_str(), verdict.effect.as_str())
+        format!(
+            "{} {} {path}",
+            verdict.peer.as_str(),
+            verdict.effect.as_str()
+        )
     };
     verdicts.iter().map(short).collect()
 }
@@ -91,10 +95,45 @@ proptest! {
     }
 }
 
+/// The fixture with some of its bytes replaced by others.
+fn spliced() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..6),
+        "[\\[\\]{}\",:0-9a-z\\\\%/ ]{0,6}".prop_map(String::into_bytes)
+    ];
+    (0..IPOPO.len(), 0_usize..6, bytes).prop_map(|(at, cut, bytes)| {
+        let mut value = IPOPO.to_vec();
+        let end = (at + cut).min(value.len());
+        value.splice(at..end, bytes);
+        value
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_value_gets_a_verdict_and_ours_is_that_of_the_reader(value in spliced()) {
+        let verdicts = lint_at(&format!("top/{SESSION}/{IPOPO_ID}"), &value);
+        let dropped = verdicts.iter().any(|v| v.peer == Peer::OsgiRemote && v.effect == Effect::Drops);
+        let read = crate::endpoint::service_info::decode(&value);
+        let is_it = read.is_ok_and(|info| info.description.id().as_str() == IPOPO_ID);
+        prop_assert_eq!(dropped, !is_it, "{:?}", verdicts);
+    }
+
+    #[test]
+    fn any_key_gets_a_verdict(rest in "[/0-9a-f{}%-]{0,50}", bytes in proptest::collection::vec(any::<u8>(), 0..9)) {
+        lint_at(&format!("top/{rest}"), &bytes);
+        let key = [b"top/", bytes.as_slice()].concat();
+        lint(&top(), Item { key: &key, value: IPOPO, lease: None });
+    }
+}
+
 #[test]
 fn each_of_the_seven_stops_ipopo_where_it_is_missing() {
     for (name, others) in [
-        ("endpoint.id", &["ecf drops endpoint.id", "osgi-remote drops value"][..]),
+        (
+            "endpoint.id",
+            &["ecf drops endpoint.id", "osgi-remote drops value"][..],
+        ),
         ("endpoint.service.id", &[]),
         ("endpoint.framework.uuid", &[]),
         ("ecf.endpoint.id", &[]),
@@ -106,29 +145,53 @@ fn each_of_the_seven_stops_ipopo_where_it_is_missing() {
         let mut expected = vec![format!("ipopo stops-watching {name}")];
         expected.extend(others.iter().map(|&text| text.to_owned()));
         assert_eq!(said(&verdicts), expected);
-        assert!(verdicts[0].to_string().starts_with(&format!("iPOPO will stop watching: {name} is missing; add it")));
+        assert!(verdicts[0].to_string().starts_with(&format!(
+            "iPOPO will stop watching: {name} is missing; add it"
+        )));
     }
 }
 
 #[test]
 fn a_missing_property_is_told_by_what_is_there_in_its_place() {
-    let typed = with("ecf.rsvc.id", json!({"type": "long", "name": "ecf.rsvc.id", "value": 3}));
+    let typed = with(
+        "ecf.rsvc.id",
+        json!({"type": "long", "name": "ecf.rsvc.id", "value": 3}),
+    );
     let verdicts = lint_value(&typed);
     assert_eq!(said(&verdicts), ["ipopo stops-watching properties[9].type"]);
-    assert!(verdicts[0].cause.contains("not of type string"), "{}", verdicts[0]);
+    assert!(
+        verdicts[0].cause.contains("not of type string"),
+        "{}",
+        verdicts[0]
+    );
     let cased = with("ecf.rsvc.id", text("ECF.RSVC.ID", "3"));
     let verdicts = lint_value(&cased);
-    let expected = ["ipopo stops-watching properties[9].name", "ecf misreads properties[9].name"];
+    let expected = [
+        "ipopo stops-watching properties[9].name",
+        "ecf misreads properties[9].name",
+    ];
     assert_eq!(said(&verdicts), expected);
 }
 
 #[test]
 fn all_that_stops_ipopo_is_told_at_once() {
     let mut value = with("ecf.rsvc.id", text("ecf.rsvc.id", "three"));
-    value["properties"].as_array_mut().unwrap().retain(|entry| entry["name"] != "ecf.endpoint.ts");
+    value["properties"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|entry| entry["name"] != "ecf.endpoint.ts");
     let verdicts = lint_value(&value);
-    let of_ipopo: Vec<String> = said(&verdicts).into_iter().filter(|s| s.starts_with("ipopo")).collect();
-    assert_eq!(of_ipopo, ["ipopo stops-watching ecf.rsvc.id", "ipopo stops-watching ecf.endpoint.ts"]);
+    let of_ipopo: Vec<String> = said(&verdicts)
+        .into_iter()
+        .filter(|s| s.starts_with("ipopo"))
+        .collect();
+    assert_eq!(
+        of_ipopo,
+        [
+            "ipopo stops-watching ecf.rsvc.id",
+            "ipopo stops-watching ecf.endpoint.ts"
+        ]
+    );
 }
 
 #[test]
@@ -148,41 +211,106 @@ fn what_the_peers_make_of_damaged_values() {
         value["servicetype"][name] = to;
         value
     };
-    let typed = |kind: &str, value: Value| with("x", json!({"type": kind, "name": "x", "value": value}));
+    let typed =
+        |kind: &str, value: Value| with("x", json!({"type": kind, "name": "x", "value": value}));
     let cases: &[(Value, &[&str])] = &[
         (without("location"), &["ecf drops location"]),
-        (set("location", json!("ecf://h:1/a b")), &["ecf drops location"]),
-        (set("location", json!("ecf://my_host:1/x")), &["ecf stops-watching location"]),
-        (set("location", json!("ecf://h:1/a%20b")), &["ecf stops-watching location"]),
+        (
+            set("location", json!("ecf://h:1/a b")),
+            &["ecf drops location"],
+        ),
+        (
+            set("location", json!("ecf://my_host:1/x")),
+            &["ecf stops-watching location"],
+        ),
+        (
+            set("location", json!("ecf://h:1/a%20b")),
+            &["ecf stops-watching location"],
+        ),
         (without("priority"), &["ecf drops priority"]),
         (set("priority", json!("7")), &[]),
         (set("weight", json!([])), &["ecf drops weight"]),
         (without("ttl"), &["ecf drops ttl"]),
         (without("servicename"), &[]),
         (without("servicetype"), &["ecf drops servicetype"]),
-        (in_type("services", json!(["other"])), &["ecf drops servicetype.services"]),
-        (in_type("services", json!([7])), &["ecf drops servicetype.services"]),
-        (in_type("protocols", json!(["a", "b"])), &[]),
-        (in_type("scopes", json!(["a", "b"])), &["ecf stops-watching servicetype"]),
-        (in_type("protocols", json!([])), &["ecf stops-watching servicetype"]),
-        (in_type("namingauth", json!(null)), &["ecf drops servicetype.namingauth"]),
-        (typed("list", json!("a")), &[
-            "ecf stops-watching properties[10].value", "osgi-remote drops x", "ipopo overlooks properties",
-        ]),
-        (typed("char", json!("")), &[
-            "ecf stops-watching properties[10].value", "osgi-remote drops x", "ipopo overlooks properties",
-        ]),
-        (typed("bytes", json!("=")), &[
-            "ecf stops-watching properties[10].value", "osgi-remote drops x", "ipopo overlooks properties",
-        ]),
-        (typed("int", json!("x")), &["ecf drops properties[10].value", "osgi-remote drops x", "ipopo overlooks properties"]),
-        (typed("object", json!(true)), &["ipopo overlooks properties"]),
-        (typed("object", Value::Null), &["ecf misreads properties[10]", "ipopo overlooks properties"]),
-        (typed("string", Value::Null), &["ecf drops properties[10].value"]),
-        (with("objectClass", Value::Null), &["ecf drops objectClass", "osgi-remote drops value"]),
-        (with("objectClass", text("objectclass", "a.B")), &["ecf drops objectClass", "ecf drops properties[9].name"]),
         (
-            with("service.imported.configs", text("service.imported.configs", "")),
+            in_type("services", json!(["other"])),
+            &["ecf drops servicetype.services"],
+        ),
+        (
+            in_type("services", json!([7])),
+            &["ecf drops servicetype.services"],
+        ),
+        (in_type("protocols", json!(["a", "b"])), &[]),
+        (
+            in_type("scopes", json!(["a", "b"])),
+            &["ecf stops-watching servicetype"],
+        ),
+        (
+            in_type("protocols", json!([])),
+            &["ecf stops-watching servicetype"],
+        ),
+        (
+            in_type("namingauth", json!(null)),
+            &["ecf drops servicetype.namingauth"],
+        ),
+        (
+            typed("list", json!("a")),
+            &[
+                "ecf stops-watching properties[10].value",
+                "osgi-remote drops x",
+                "ipopo overlooks properties",
+            ],
+        ),
+        (
+            typed("char", json!("")),
+            &[
+                "ecf stops-watching properties[10].value",
+                "osgi-remote drops x",
+                "ipopo overlooks properties",
+            ],
+        ),
+        (
+            typed("bytes", json!("=")),
+            &[
+                "ecf stops-watching properties[10].value",
+                "osgi-remote drops x",
+                "ipopo overlooks properties",
+            ],
+        ),
+        (
+            typed("int", json!("x")),
+            &[
+                "ecf drops properties[10].value",
+                "osgi-remote drops x",
+                "ipopo overlooks properties",
+            ],
+        ),
+        (
+            typed("object", json!(true)),
+            &["ipopo overlooks properties"],
+        ),
+        (
+            typed("object", Value::Null),
+            &["ecf misreads properties[10]", "ipopo overlooks properties"],
+        ),
+        (
+            typed("string", Value::Null),
+            &["ecf drops properties[10].value"],
+        ),
+        (
+            with("objectClass", Value::Null),
+            &["ecf drops objectClass", "osgi-remote drops value"],
+        ),
+        (
+            with("objectClass", text("objectclass", "a.B")),
+            &["ecf drops objectClass", "ecf drops properties[9].name"],
+        ),
+        (
+            with(
+                "service.imported.configs",
+                text("service.imported.configs", ""),
+            ),
             &[
                 "ipopo stops-watching service.imported.configs",
                 "ecf drops service.imported.configs",
@@ -190,37 +318,89 @@ fn what_the_peers_make_of_damaged_values() {
             ],
         ),
         (
-            with("service.imported.configs", json!({"type": "list", "name": "service.imported.configs", "value": ["a"]})),
-            &["ipopo stops-watching properties[9].type", "ecf drops properties[9]"],
+            with(
+                "service.imported.configs",
+                json!({"type": "list", "name": "service.imported.configs", "value": ["a"]}),
+            ),
+            &[
+                "ipopo stops-watching properties[9].type",
+                "ecf drops properties[9]",
+            ],
         ),
         (
-            with("service.intents", text("service.intents", "osgi.basic  a.b.c")),
-            &["ipopo misreads service.intents", "osgi-remote finds-no-provider service.intents", "ipopo does-not-import service.intents"],
+            with(
+                "service.intents",
+                text("service.intents", "osgi.basic  a.b.c"),
+            ),
+            &[
+                "ipopo misreads service.intents",
+                "osgi-remote finds-no-provider service.intents",
+                "ipopo does-not-import service.intents",
+            ],
         ),
         (
-            with("endpoint.package.version.org.example", text("endpoint.package.version.org.example", "bad")),
-            &["ecf drops endpoint.package.version.org.example", "osgi-remote drops value"],
+            with(
+                "endpoint.package.version.org.example",
+                text("endpoint.package.version.org.example", "bad"),
+            ),
+            &[
+                "ecf drops endpoint.package.version.org.example",
+                "osgi-remote drops value",
+            ],
         ),
         (
-            with("ecf.exported.async.interfaces", text("ecf.exported.async.interfaces", "org.example.Greeter")),
+            with(
+                "ecf.exported.async.interfaces",
+                text("ecf.exported.async.interfaces", "org.example.Greeter"),
+            ),
             &["ecf drops properties[10]"],
         ),
-        (with("ecf.exported.async.interfaces", text("ecf.exported.async.interfaces", "*")), &[]),
+        (
+            with(
+                "ecf.exported.async.interfaces",
+                text("ecf.exported.async.interfaces", "*"),
+            ),
+            &[],
+        ),
         (
             with("ecf.endpoint.ts", text("ecf.endpoint.ts", "soon")),
-            &["ipopo stops-watching ecf.endpoint.ts", "osgi-remote drops ecf.endpoint.ts", "ecf misreads properties[9]"],
+            &[
+                "ipopo stops-watching ecf.endpoint.ts",
+                "osgi-remote drops ecf.endpoint.ts",
+                "ecf misreads properties[9]",
+            ],
         ),
         (
-            with("remote.configs.supported", text("remote.configs.supported", "ecf.grpc.server")),
+            with(
+                "remote.configs.supported",
+                text("remote.configs.supported", "ecf.grpc.server"),
+            ),
             &["ipopo does-not-import remote.configs.supported"],
         ),
-        (json!([]), &["ipopo stops-watching properties", "ecf drops location", "osgi-remote drops value"]),
-        (set("properties", json!("x")), &[
-            "ipopo stops-watching properties", "ecf drops properties", "osgi-remote drops value",
-        ]),
-        (set("properties", json!([1])), &[
-            "ipopo stops-watching properties[0]", "ecf drops properties[0]", "osgi-remote drops value",
-        ]),
+        (
+            json!([]),
+            &[
+                "ipopo stops-watching properties",
+                "ecf drops location",
+                "osgi-remote drops value",
+            ],
+        ),
+        (
+            set("properties", json!("x")),
+            &[
+                "ipopo stops-watching properties",
+                "ecf drops properties",
+                "osgi-remote drops value",
+            ],
+        ),
+        (
+            set("properties", json!([1])),
+            &[
+                "ipopo stops-watching properties[0]",
+                "ecf drops properties[0]",
+                "osgi-remote drops value",
+            ],
+        ),
     ];
     for (value, expected) in cases {
         assert_eq!(said(&lint_value(value)), *expected, "{value}");
@@ -230,10 +410,21 @@ fn what_the_peers_make_of_damaged_values() {
 #[test]
 fn bytes_and_text_that_are_no_values_are_told() {
     let of = |value: &[u8]| said(&lint_at(&format!("top/{SESSION}/e1"), value));
-    let not_json = ["ipopo stops-watching value", "ecf drops value", "osgi-remote drops value"];
+    let not_json = [
+        "ipopo stops-watching value",
+        "ecf drops value",
+        "osgi-remote drops value",
+    ];
     assert_eq!(of(b"{"), not_json);
     assert_eq!(of(b"\xff"), not_json);
-    assert_eq!(of(b""), ["ipopo drops value", "ecf drops value", "osgi-remote drops value"]);
+    assert_eq!(
+        of(b""),
+        [
+            "ipopo drops value",
+            "ecf drops value",
+            "osgi-remote drops value"
+        ]
+    );
     let twice = good().to_string().replacen("{\"", "{\"ttl\":0,\"", 1);
     assert_eq!(of(twice.as_bytes()), ["ecf drops ttl"]);
 }
@@ -244,23 +435,46 @@ fn keys_are_told_by_who_takes_them_for_what() {
     let of = |key: &str| said(&lint_at(key, value.as_bytes()));
     assert_eq!(of("top/no-uuid/e1"), ["all ignores key"]);
     assert_eq!(of("top/x"), ["all ignores key"]);
-    assert_eq!(of(&format!("top2/{SESSION}/e1")), ["ipopo strays -", "ecf strays -"]);
+    assert_eq!(
+        of(&format!("top2/{SESSION}/e1")),
+        ["ipopo strays -", "ecf strays -"]
+    );
     assert_eq!(of(&format!("top2/{SESSION}")), [""; 0]);
     let deep = ["osgi-remote drops key"];
     assert_eq!(of(&format!("top/{SESSION}/e1/x")), deep);
     let compact = SESSION.replace('-', "");
     assert_eq!(of(&format!("top/{compact}/e1")), ["ecf drops key"]);
-    let mismatch = ["osgi-remote drops endpoint.id", "ipopo never-removes endpoint.id"];
+    let mismatch = [
+        "osgi-remote drops endpoint.id",
+        "ipopo never-removes endpoint.id",
+    ];
     assert_eq!(of(&format!("top/{SESSION}/e2")), mismatch);
-    let not_text = lint(&top(), Item { key: b"top/\xff", value: b"", lease: Some(1) });
-    assert_eq!(said(&not_text), ["ipopo stops-watching key", "all ignores key"]);
-    assert_eq!(said(&lint_at(&format!("top/{SESSION}"), b"x")), ["all overlooks value"]);
+    let not_text = lint(
+        &top(),
+        Item {
+            key: b"top/\xff",
+            value: b"",
+            lease: Some(1),
+        },
+    );
+    assert_eq!(
+        said(&not_text),
+        ["ipopo stops-watching key", "all ignores key"]
+    );
+    assert_eq!(
+        said(&lint_at(&format!("top/{SESSION}"), b"x")),
+        ["all overlooks value"]
+    );
 }
 
 #[test]
 fn a_key_without_a_lease_outlives_its_owner() {
     let (key, value) = (format!("top/{SESSION}/e1"), good().to_string());
-    let item = Item { key: key.as_bytes(), value: value.as_bytes(), lease: None };
+    let item = Item {
+        key: key.as_bytes(),
+        value: value.as_bytes(),
+        lease: None,
+    };
     assert_eq!(said(&lint(&top(), item)), ["all outlives -"]);
 }
 
@@ -268,7 +482,11 @@ fn a_key_without_a_lease_outlives_its_owner() {
 fn what_is_wrong_between_keys_is_told_in_the_end() {
     let mut registry = Registry::new(top());
     let mut add = |key: String, value: &str, lease| {
-        let item = Item { key: key.as_bytes(), value: value.as_bytes(), lease: Some(lease) };
+        let item = Item {
+            key: key.as_bytes(),
+            value: value.as_bytes(),
+            lease: Some(lease),
+        };
         registry.add(item)
     };
     let good = good().to_string();
@@ -297,5 +515,10 @@ fn what_is_wrong_between_keys_is_told_in_the_end() {
     );
     let location = between.last().unwrap();
     assert_eq!(location.path.as_deref(), Some("location"));
-    assert!(location.cause.ends_with(&format!("top/{SESSION}/e2 and top/{OTHER}/e1")), "{location}");
+    assert!(
+        location
+            .cause
+            .ends_with(&format!("top/{SESSION}/e2 and top/{OTHER}/e1")),
+        "{location}"
+    );
 }

@@ -18,7 +18,7 @@ const SERVICE: &str = "ecfosgirsvc";
 
 /// Whether it looks at the value of the key.
 pub(super) fn is_endpoint(key: &str) -> bool {
-    parts(key).is_some_and(|session| java::is_uuid(session))
+    parts(key).is_some_and(java::is_uuid)
 }
 
 /// The session of a key with an endpoint, as ECF takes it apart: at each `/`, without what is

@@ -9,8 +9,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod certificates;
 mod diff;
+mod doctor;
 mod general;
 mod lint;
 mod snapshot;
 mod tool;
+
+#[path = "../secure/certificates.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]

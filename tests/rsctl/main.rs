@@ -9,7 +9,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod certificates;
 mod diff;
 mod doctor;
 mod general;
@@ -19,3 +18,4 @@ mod tool;
 
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
+mod certificates;

@@ -149,12 +149,12 @@ async fn what_is_not_there_is_told(server: Server) {
     assert_data_eq!(
         lint(&server).args(["top/x/y"]).run().await.bad(1),
         str![
-            "rsctl: no key top/x/y in etcd at 127.0.0.1:[..]: rsctl endpoint list shows what there is"
+            "rsctl: no file and no key top/x/y in etcd at 127.0.0.1:[..]: rsctl endpoint list shows what there is"
         ]
     );
     assert_data_eq!(
         lint(&server).args(["nobody"]).run().await.bad(1),
-        str!["rsctl: no endpoint nobody below top/, and no file of that name in etcd at [..]"]
+        str!["rsctl: no file and no endpoint nobody below top/ in etcd at [..]"]
     );
     client(&server).put("elsewhere/x", "x", None).await.unwrap();
     assert_data_eq!(

@@ -121,7 +121,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
 
 /// A key of the registry is never taken for a file.
 fn is_file(text: &str, top: &TopKey) -> bool {
-    !text.starts_with(top.as_str()) && Path::new(text).is_file()
+    !text.starts_with(&format!("{top}/")) && Path::new(text).is_file()
 }
 
 /// What was looked at, and what was found.
@@ -165,8 +165,9 @@ impl Checked {
         if let Some(key) = what.filter(|what| what.contains('/')) {
             self.whole = false;
             let entry = client.get(key).await?;
-            let entry =
-                entry.ok_or_else(|| no_such(&client, &format!("no key {}", printable(key))))?;
+            let entry = entry.ok_or_else(|| {
+                no_such(&client, &format!("no file and no key {}", printable(key)))
+            })?;
             if !range.contains(&entry.key) {
                 let (key, top) = (printable(key), &self.top);
                 return Err(Failure::usage(format!(
@@ -192,10 +193,7 @@ impl Checked {
         match what {
             Some(id) if self.count == 0 => {
                 let id = printable(id);
-                let problem = format!(
-                    "no endpoint {id} below {}/, and no file of that name",
-                    self.top
-                );
+                let problem = format!("no file and no endpoint {id} below {}/", self.top);
                 Err(no_such(&client, &problem))
             }
             _ => Ok(()),

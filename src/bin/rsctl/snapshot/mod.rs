@@ -24,7 +24,7 @@ pub(crate) use self::take::snapshot;
 pub(crate) struct SnapshotArgs {
     /// Which keys. '' means all. Default: those of endpoints, below the top key.
     prefix: Option<String>,
-    /// Write into this file, whole or not at all, instead of on stdout.
+    /// Write into this file, whole or not at all, instead of on stdout. Only its owner can read it.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -71,7 +71,7 @@ async fn a_sound_registry_has_no_findings(server: Server) {
         let ran = lint(&server).args([one]).run().await.good();
         assert_data_eq!(
             ran.trim_end(),
-            str!["1 keys checked: 0 errors, 0 warnings, 0 notes"]
+            str!["1 key checked: 0 errors, 0 warnings, 0 notes"]
         );
     }
 }
@@ -92,14 +92,14 @@ warning: every peer will ignore this key: session id 'rubbish' is no UUID, and E
   at   top/rubbish (key)
   cure delete it, or move it to another prefix
 
-3 keys checked: 1 errors, 1 warnings, 0 notes
+3 keys checked: 1 error, 1 warning, 0 notes
 
 "#]]
     );
     // Nothing of that is ECF's to stop at.
     let of_ecf = lint(&server).args(["--peer", "ecf"]).run().await.good();
     assert!(
-        of_ecf.ends_with("3 keys checked: 0 errors, 1 warnings, 0 notes\n"),
+        of_ecf.ends_with("3 keys checked: 0 errors, 1 warning, 0 notes\n"),
         "{of_ecf}"
     );
     let strict = lint(&server)
@@ -134,7 +134,7 @@ warning: iPOPO will read this key of another registry: it reads all keys that be
   at   top2/4469111c-91c2-4dba-b64f-750d14243fda/c7e30cee-d92d-4a6b-a81c-9a49871053e5
   cure use a top key of which no other one is the beginning
 
-1 keys checked: 0 errors, 1 warnings, 0 notes
+1 key checked: 0 errors, 1 warning, 0 notes
 
 "#]]
     );
@@ -183,14 +183,14 @@ error: iPOPO will stop watching: ecf.endpoint.ts is missing
   at   e.json (ecf.endpoint.ts)
   cure add it as an entry of type string: milliseconds since 1970, growing with each update
 
-1 keys checked: 1 errors, 0 warnings, 0 notes
+1 key checked: 1 error, 0 warnings, 0 notes
 
 "#]]
     );
     let good = lint().args(["-"]).input(GOOD).run().await.good();
     assert_data_eq!(
         good.trim_end(),
-        str!["1 keys checked: 0 errors, 0 warnings, 0 notes"]
+        str!["1 key checked: 0 errors, 0 warnings, 0 notes"]
     );
     let bad = lint().args(["-"]).input("{").run().await;
     assert_eq!(bad.code(), 1);

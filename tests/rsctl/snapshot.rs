@@ -144,7 +144,7 @@ async fn keys_with_other_values_are_listed_and_left_alone(server: Server) {
     assert_data_eq!(
         ran.bad(1),
         str![
-            "rsctl: 1 keys below 'app/' in etcd at [..] have other values: nothing is written, --overwrite overwrites them"
+            "rsctl: 1 key below 'app/' in etcd at [..] with another value: nothing is written, --overwrite overwrites them"
         ]
     );
     assert_eq!(keys(&server, "app/").await.len(), 2);
@@ -152,14 +152,14 @@ async fn keys_with_other_values_are_listed_and_left_alone(server: Server) {
         .args(["--prefix", "app/c"])
         .run()
         .await;
-    assert_data_eq!(narrow.good().trim_end(), str!["1 keys put"]);
+    assert_data_eq!(narrow.good().trim_end(), str!["1 key put"]);
     let ran = restore(&server, &snapshot)
         .args(["--overwrite"])
         .run()
         .await;
     assert!(
         ran.stderr
-            .contains("put 1 keys below 'app/', overwriting 1 of other values, leave 2 unchanged"),
+            .contains("put 1 key below 'app/', overwriting 1 of other values, leave 2 unchanged"),
         "{}",
         ran.stderr
     );
@@ -365,7 +365,7 @@ async fn a_file_that_is_wrong_is_told_by_its_line_and_nothing_is_written() {
         .args(["--partial"])
         .run()
         .await;
-    assert_data_eq!(partial.good().trim_end(), str!["1 keys put"]);
+    assert_data_eq!(partial.good().trim_end(), str!["1 key put"]);
     let narrow = restore(&server, &snapshot_of(&[]))
         .args(["--prefix", "other/"])
         .run()

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::output::printable;
+use crate::output::{counted, printable};
 use crate::snapshot::file::Source;
 
 /// Tell what ECF, iPOPO and osgi-remote would make of keys and their values.
@@ -61,9 +61,9 @@ enum Reader {
 struct Report {
     /// Keys that were looked at.
     checked: u64,
-    errors: usize,
-    warnings: usize,
-    notes: usize,
+    errors: u64,
+    warnings: u64,
+    notes: u64,
     findings: Vec<Finding>,
 }
 
@@ -301,10 +301,10 @@ const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
 impl Report {
     fn new(checked: u64, verdicts: Vec<Verdict>) -> Self {
         let count = |severity| {
-            verdicts
+            let of_it = verdicts
                 .iter()
-                .filter(|verdict| verdict.severity == severity)
-                .count()
+                .filter(|verdict| verdict.severity == severity);
+            of_it.count() as u64
         };
         Self {
             checked,
@@ -320,15 +320,12 @@ impl Report {
         for finding in &self.findings {
             finding.write(&mut text);
         }
-        let Self {
-            checked,
-            errors,
-            warnings,
-            notes,
-            ..
-        } = self;
         text.push_str(&format!(
-            "{checked} keys checked: {errors} errors, {warnings} warnings, {notes} notes"
+            "{} checked: {}, {}, {}",
+            counted(self.checked, "key"),
+            counted(self.errors, "error"),
+            counted(self.warnings, "warning"),
+            counted(self.notes, "note"),
         ));
         text
     }

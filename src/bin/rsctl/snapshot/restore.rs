@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::put;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{note, printable};
+use crate::output::{counted, note, printable};
 
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
@@ -40,13 +40,13 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     let shown = printable(&prefix);
     let will = sentence(&plan, &args, &shown);
     if refused || args.dry_run {
-        let count = plan.differing.len();
+        let count = counted(plan.differing.len() as u64, "key");
         let report = Report::new(&source, prefix, plan, &args, 0);
         context.output.show_text(&report, || report.text(&will))?;
         if refused {
             let etcd = client.endpoint();
             return Err(Failure::no(format!(
-                "{count} keys below '{shown}' in etcd at {etcd} have other values: nothing is written, \
+                "{count} below '{shown}' in etcd at {etcd} with another value: nothing is written, \
                  --overwrite overwrites them"
             )));
         }
@@ -57,7 +57,7 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     let report = Report::new(&source, prefix, plan, &args, done);
     context
         .output
-        .show_text(&report, || format!("{done} keys put"))
+        .show_text(&report, || format!("{} put", counted(done, "key")))
 }
 
 /// Reads all of the file, and returns the prefix of what is to be restored.
@@ -79,7 +79,7 @@ fn check(source: &Source, args: &RestoreArgs) -> Result<String, Failure> {
 
 /// What will be done, in words.
 fn sentence(plan: &Plan, args: &RestoreArgs, prefix: &str) -> String {
-    let mut text = format!("put {} keys below '{prefix}'", plan.put);
+    let mut text = format!("put {} below '{prefix}'", counted(plan.put, "key"));
     let mut add = |count: u64, what: &str| {
         if count > 0 {
             text.push_str(&format!(", {what}").replace("{}", &count.to_string()));

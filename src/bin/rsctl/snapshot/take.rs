@@ -13,7 +13,7 @@ use super::SnapshotArgs;
 use super::file::{Header, Writer};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{note, printable};
+use crate::output::{counted, note, printable};
 use crate::signals;
 
 /// How often a snapshot begins again because etcd compacted its history meanwhile.
@@ -42,7 +42,8 @@ impl Taken {
             .as_ref()
             .map(|file| format!(" into {file}"))
             .unwrap_or_default();
-        format!("{keys} keys below '{prefix}' at revision {revision} written{into}")
+        let keys = counted(*keys, "key");
+        format!("{keys} below '{prefix}' at revision {revision} written{into}")
     }
 }
 

@@ -9,13 +9,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod diff;
-mod doctor;
-mod general;
-mod lint;
-mod snapshot;
-mod tool;
-
+mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
+mod diff;
+mod doctor;
+mod endpoint;
+mod export;
+mod general;
+mod lint;
+mod peer;
+mod serve;
+mod session;
+mod shell;
+mod snapshot;
+mod tool;
+mod tree;

@@ -1,6 +1,17 @@
 //! rsctl endpoint
 
+pub(crate) mod advertise;
+mod edef;
 mod lint;
+mod list;
+pub(crate) mod peer;
+pub(crate) mod registry;
+mod show;
+pub(crate) mod shown;
+pub(crate) mod target;
+pub(crate) mod value;
+mod watch;
+mod withdraw;
 
 use clap::Subcommand;
 
@@ -10,11 +21,29 @@ use crate::failure::Failure;
 // The commands' texts of help stand above their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    List(list::Args),
+    Show(show::Args),
+    Watch(watch::Args),
+    Advertise(advertise::Args),
+    Withdraw(withdraw::Args),
+    Edef(edef::Args),
     Lint(lint::Args),
+}
+
+/// As in "1 endpoint" and "2 endpoints".
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::List(args) => list::run(args, context).await,
+        Command::Show(args) => show::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Advertise(args) => advertise::run(args, context).await,
+        Command::Withdraw(args) => withdraw::run(args, context).await,
+        Command::Edef(args) => edef::run(args, context).await,
         Command::Lint(args) => lint::run(args, context).await,
     }
 }

@@ -35,8 +35,8 @@ mod watcher;
 
 pub(crate) use self::backoff::Backoff;
 pub use self::client::{
-    Answer, Client, Condition, Entry, Lease, LeaseInfo, Listing, Member, Outcome, Range,
-    ServerStatus, Transaction,
+    Answer, Client, Condition, Entry, Lease, LeaseInfo, Listing, Member, Outcome, PageReader,
+    Range, ServerStatus, Transaction,
 };
 pub use self::connect::ConnectOptions;
 pub use self::credentials::Credentials;

@@ -16,6 +16,7 @@ mod crowd;
 mod decoder;
 mod exporter;
 mod ipopo_exports;
+mod lint;
 mod rust_exports;
 mod services;
 mod unharmed;

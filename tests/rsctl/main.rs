@@ -13,13 +13,16 @@ mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
+mod diff;
 mod doctor;
 mod endpoint;
 mod export;
 mod general;
+mod lint;
 mod peer;
 mod serve;
 mod session;
 mod shell;
+mod snapshot;
 mod tool;
 mod tree;

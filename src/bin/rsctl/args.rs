@@ -42,11 +42,9 @@ pub(crate) enum Command {
     // Its text of help stands above its arguments.
     Tree(tree::Args),
     Call(live::call::Args),
-    /// Compare the registry with an EDEF file or a snapshot.
+    // Its help is that of its arguments.
     Diff(diff::Args),
-    /// Write the keys below a prefix as JSON lines.
     Snapshot(snapshot::SnapshotArgs),
-    /// Put back what a snapshot holds.
     Restore(snapshot::RestoreArgs),
     /// Check etcd, the way to it, and what one may do there.
     Doctor(doctor::Args),

@@ -12,6 +12,7 @@ mod config;
 mod guard;
 mod health;
 pub mod keys;
+pub mod lint;
 mod memory;
 mod observer;
 pub mod preference;

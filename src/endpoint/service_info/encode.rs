@@ -446,14 +446,17 @@ fn uri_host(host: &str) -> Result<String, EncodeError> {
     })
 }
 
-/// Escapes what may not stand in a URI's path.
+/// Writes an id with what may stand in a URI's path, different for different ids.
+///
+/// Not with `%`: ECF takes such escapes out and reads the URI once more, and its watcher ends on
+/// the space, brace or quote that is then in it.
 fn uri_segment(id: &str) -> String {
     let mut segment = String::with_capacity(id.len());
     for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
             segment.push(char::from(byte));
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            segment.push_str(&format!("~{byte:02X}"));
         }
     }
     segment

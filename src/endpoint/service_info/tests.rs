@@ -115,10 +115,10 @@ fn what_ipopo_wrote_is_written_again_entry_by_entry() {
 #[test]
 fn the_location_is_unique_for_each_endpoint_and_a_uri_that_java_reads() {
     let wire = encoded(valid().with("endpoint.id", "a b:c"));
-    assert_eq!(wire["servicename"], "osgirsvc_a%20b%3Ac");
+    assert_eq!(wire["servicename"], "osgirsvc_a~20b~3Ac");
     assert_eq!(
         wire["location"],
-        "ecfosgirsvc://127.0.0.1:32565/osgirsvc_a%20b%3Ac"
+        "ecfosgirsvc://127.0.0.1:32565/osgirsvc_a~20b~3Ac"
     );
     for (host, written) in [
         ("host-1.example", "host-1.example"),

@@ -2,6 +2,7 @@
 
 mod entry;
 mod line;
+mod pages;
 mod server;
 mod transaction;
 mod trouble;
@@ -15,12 +16,12 @@ use rand::RngExt as _;
 
 pub use self::entry::{Entry, Listing, Range};
 use self::line::{Line, Repeat, Trouble};
+pub use self::pages::PageReader;
 use self::server::seconds;
 pub use self::server::{Lease, LeaseInfo, Member, ServerStatus};
 pub use self::transaction::{Answer, Condition, Outcome, Transaction};
 use self::trouble::Asked;
 use super::connect::{Connection, FailureKind};
-use super::range::{Pages, read_page};
 use super::{Committed, ConnectOptions, Endpoint, Error};
 use crate::ambient::Chance;
 
@@ -131,38 +132,24 @@ impl Client {
         keys_only: bool,
         page_size: &mut u32,
     ) -> Result<Listing, Trouble> {
-        let (start, end) = (range.start().to_vec(), range.end().to_vec());
-        let mut pages = Pages::new(start, end, *page_size, keys_only);
+        let mut reader = PageReader::new(self.clone(), range.clone(), keys_only, *page_size);
         let mut entries = Vec::new();
-        let mut cluster = None;
-        loop {
-            let request = pages.request().clone();
-            let read = |mut connection: Connection| {
-                let request = request.clone();
-                async move { read_page(&mut connection.kv, request).await }
-            };
-            let (page, endpoint) = match self.line.run(Repeat::Freely, read).await {
-                Ok(answer) => answer,
-                Err(trouble) if trouble.failure.kind == FailureKind::TooLarge && pages.halve() => {
-                    *page_size = pages.request().limit;
-                    continue;
-                }
-                Err(trouble) => return Err(trouble),
-            };
-            if *cluster.get_or_insert(page.header.cluster) != page.header.cluster {
-                return Err(Trouble::of_another_store(endpoint));
-            }
-            let more = pages.advance(&page);
-            entries.extend(page.entries.into_iter().map(Entry::from));
-            if !more {
-                break;
-            }
+        while let Some(page) = reader.read().await? {
+            *page_size = reader.page_size();
+            entries.extend(page);
         }
         Ok(Listing {
             entries,
-            revision: pages.revision(),
-            cluster: cluster.unwrap_or_default(),
+            revision: reader.revision(),
+            cluster: reader.cluster(),
         })
+    }
+
+    /// Reads all keys of a range as they stand at one revision, page by page, for ranges that are
+    /// too large to be held at once. The reader asks for a page when it is told to.
+    #[must_use]
+    pub fn pages(&self, range: Range) -> PageReader {
+        PageReader::new(self.clone(), range, false, PAGE_SIZE)
     }
 
     /// Carries a transaction out.

@@ -2,6 +2,7 @@
 
 pub(crate) mod advertise;
 mod edef;
+mod lint;
 mod list;
 pub(crate) mod peer;
 pub(crate) mod registry;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Advertise(advertise::Args),
     Withdraw(withdraw::Args),
     Edef(edef::Args),
+    Lint(lint::Args),
 }
 
 /// As in "1 endpoint" and "2 endpoints".
@@ -42,5 +44,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Advertise(args) => advertise::run(args, context).await,
         Command::Withdraw(args) => withdraw::run(args, context).await,
         Command::Edef(args) => edef::run(args, context).await,
+        Command::Lint(args) => lint::run(args, context).await,
     }
 }

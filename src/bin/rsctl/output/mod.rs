@@ -116,6 +116,14 @@ pub(crate) fn note(text: &str) {
     anstream::eprintln!("{text}");
 }
 
+/// A number of things, as in `1 key` and `2 keys`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// The terminal's width; `None` where there is no terminal, and nothing is to be wrapped.
 pub(crate) fn width() -> Option<u16> {
     if !io::stdout().is_terminal() {

@@ -34,7 +34,11 @@ impl Context {
 
     /// The settings of discovery, for commands that run a framework or read endpoints.
     pub(crate) fn etcd(&self) -> Result<EtcdConfig, Failure> {
-        let options = &self.options;
+        Self::etcd_by(&self.options)
+    }
+
+    /// The same by other options than those that were given.
+    pub(crate) fn etcd_by(options: &Options) -> Result<EtcdConfig, Failure> {
         let given = [
             ("etcd.hostname", &options.endpoints),
             ("etcd.cacert", &options.cacert),

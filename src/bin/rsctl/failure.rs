@@ -85,6 +85,7 @@ impl From<Error> for Failure {
             Error::Endpoint { .. } | Error::Config { .. } | Error::TooLarge { .. } => Code::Usage,
             Error::Connect { .. } => Code::Unreachable,
             Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. } => Code::Denied,
+            Error::NotReady { cause, .. } => Self::from((**cause).clone()).code,
             _ => Code::Failed,
         };
         Self::new(code, error.to_string())

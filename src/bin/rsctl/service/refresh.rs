@@ -159,17 +159,17 @@ pub(super) async fn lasting(
             written = services.ensure(name, registration.location) => written,
             () = &mut stopped => break,
         };
+        let was_well = std::mem::replace(&mut well, written.is_ok());
         match written {
             Ok(true) => note(&format!(
                 "{words}: registered again: it had been removed or changed"
             )),
-            Ok(false) if !well => note(&format!(
+            Ok(false) if !was_well => note(&format!(
                 "{words}: connection to etcd is back; the registration held"
             )),
-            Err(error) if well => note(&format!("{words}: {error}; trying again")),
+            Err(error) if was_well => note(&format!("{words}: {error}; trying again")),
             _ => {}
         }
-        well = written.is_ok();
     }
     place.note(&format!(
         "{words} stays registered, since it has no TTL; `rsctl service unregister` takes it away"

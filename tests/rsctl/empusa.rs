@@ -76,11 +76,13 @@ async fn empusa(step: &Step, etcd: &Etcd, root: &str) -> Seen {
 
 async fn rsctl(step: &Step, etcd: &Etcd, root: &str) -> Seen {
     let (variables, args) = command_line(step, etcd, root);
+    let patient = Tool::alone()
+        .args(args)
+        .variable("ETCDCTL_DIAL_TIMEOUT", "30s")
+        .variable("ETCDCTL_COMMAND_TIMEOUT", "30s");
     let tool = variables
         .into_iter()
-        .fold(Tool::alone().args(args), |tool, (name, value)| {
-            tool.variable(&name, value)
-        });
+        .fold(patient, |tool, (name, value)| tool.variable(&name, value));
     let ran = tool.run().await;
     Seen {
         code: ran.status.code(),
@@ -271,7 +273,9 @@ async fn tabulated(lists: &[Vec<(String, String)>]) -> Vec<(String, String)> {
 #[tokio::test]
 async fn any_list_is_drawn_as_by_empusa() {
     let etcd = etcd().await;
-    let client = Client::new(ConnectOptions::parse(&etcd.endpoint()).unwrap()).unwrap();
+    let mut options = ConnectOptions::parse(&etcd.endpoint()).unwrap();
+    options.call_timeout = SOON;
+    let client = Client::new(options).unwrap();
     let lists = lists();
     let expected = tabulated(&lists).await;
     for (number, (list, (table, json))) in lists.iter().zip(expected).enumerate() {

@@ -11,4 +11,6 @@ mod support;
 
 mod empusa;
 mod general;
+mod service;
+mod switch;
 mod tool;

@@ -178,10 +178,10 @@ async fn each_form_of_output_tells_the_same(server: Server) {
         list.run().await.good(),
         str![[r#"
 - switch: a
-  value: yes
+  value: "yes"
   ttl: null
 - switch: b
-  value: '12'
+  value: "12"
   ttl: [..]
 
 "#]]

@@ -1,13 +1,24 @@
 //! Where the two differ, and why.
 
-use super::{Step, step};
+use super::{Seen, Step, step};
 
 /// How a program ends, and a part of what it says.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) code: i32,
-    pub(super) says: &'static str,
-    pub(super) on_stderr: bool,
+    code: i32,
+    says: &'static str,
+    on_stderr: bool,
+}
+
+impl End {
+    pub(super) fn is(&self, seen: &Seen) -> bool {
+        let said = if self.on_stderr {
+            &seen.stderr
+        } else {
+            &seen.stdout
+        };
+        seen.code == Some(self.code) && said.contains(self.says)
+    }
 }
 
 const fn prints(code: i32, says: &'static str) -> End {
@@ -125,9 +136,9 @@ pub(super) const ALL: &[Difference] = &[
         complains(2, "the protocol 'ftp' is neither http nor https"),
     ),
     difference(
-        "So is a name without segments",
+        "So is a name without segments, with which empusa puts a value at the place of the registry",
         step(&["switch", "set", "", "v"]),
-        complains(1, "EtcdNotFile"),
+        complains(0, "switch  set to v"),
         complains(2, "name '' is empty"),
     ),
     difference(
@@ -169,7 +180,7 @@ pub(super) const ALL: &[Difference] = &[
             "--service-location",
             "l",
         ]),
-        complains(1, "EtcdNotFile"),
+        complains(0, "registered"),
         complains(2, "service name '' is empty"),
     ),
     difference(
@@ -201,6 +212,14 @@ pub(super) const ALL: &[Difference] = &[
         prints(0, "Switch"),
         complains(2, "give --tree-root"),
     ),
+    Difference {
+        why: "An empty value can be expected as any other",
+        root: "root",
+        before: &[step(&["switch", "set", "a", ""])],
+        step: step(&["switch", "cas", "a", "b", ""]),
+        empusa: complains(1, ""),
+        rsctl: complains(0, "switch a set to b"),
+    },
     difference(
         "A negative time to live is a usage error",
         step(&["switch", "set", "a", "b", "--ttl", "-3"]),
@@ -237,7 +256,7 @@ pub(super) const ALL: &[Difference] = &[
             "--tree-root",
             "/r",
         ]),
-        complains(2, "No such option"),
+        complains(2, "Missing option '--etcd-endpoint'"),
         prints(0, "[]"),
     ),
     difference(

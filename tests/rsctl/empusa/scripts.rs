@@ -256,8 +256,6 @@ pub(super) const SWITCHES: Scripts = &[
             SWITCHES_JSON,
             step(&["switch", "cas", "a", "", "four"]),
             GET,
-            step(&["switch", "cas", "a", "five", ""]),
-            GET,
         ],
     ),
 ];

@@ -12,6 +12,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::certificates::Authority;
 use crate::support::{Etcd, EtcdVersion, tools};
 use crate::tool::{SOON, Tool};
 
@@ -42,7 +43,7 @@ async fn etcd() -> Etcd {
 
 /// In place of what changes from run to run. A first argument of `alone` stands for no address and
 /// no root.
-fn command_line(step: &Step, etcd: &Etcd, root: &str) -> (Vec<(String, String)>, Vec<String>) {
+fn command_line(step: &Step, etcd: &Etcd, root: &str) -> (Variables, Vec<String>) {
     let fill = |text: &str| text.replace("ETCD", &etcd.endpoint()).replace("ROOT", root);
     let variables = step.variables.iter();
     let variables = variables.map(|(name, value)| ((*name).to_owned(), fill(value)));
@@ -55,8 +56,9 @@ fn command_line(step: &Step, etcd: &Etcd, root: &str) -> (Vec<(String, String)>,
     (variables.collect(), args.collect())
 }
 
-async fn empusa(step: &Step, etcd: &Etcd, root: &str) -> Seen {
-    let (variables, args) = command_line(step, etcd, root);
+type Variables = Vec<(String, String)>;
+
+async fn empusa(variables: Variables, args: Vec<String>) -> Seen {
     let command = tokio::process::Command::new(tools::file("venv/bin/empusa"))
         .args(args)
         .env_clear()
@@ -74,8 +76,7 @@ async fn empusa(step: &Step, etcd: &Etcd, root: &str) -> Seen {
     }
 }
 
-async fn rsctl(step: &Step, etcd: &Etcd, root: &str) -> Seen {
-    let (variables, args) = command_line(step, etcd, root);
+async fn rsctl(variables: Variables, args: Vec<String>) -> Seen {
     let patient = Tool::alone()
         .args(args)
         .variable("ETCDCTL_DIAL_TIMEOUT", "30s")
@@ -100,7 +101,13 @@ fn same_ttl(text: &str) -> String {
 }
 
 async fn both(step: &Step, etcd: &Etcd, root: &str) -> (Seen, Seen) {
-    tokio::join!(empusa(step, etcd, root), rsctl(step, etcd, root))
+    let (variables, args) = command_line(step, etcd, root);
+    both_run(variables, args).await
+}
+
+async fn both_run(variables: Variables, args: Vec<String>) -> (Seen, Seen) {
+    let theirs = empusa(variables.clone(), args.clone());
+    tokio::join!(theirs, rsctl(variables, args))
 }
 
 /// Runs scripts, each below a root of its own.
@@ -139,6 +146,42 @@ async fn options_and_variables_are_read_as_by_empusa() {
 #[tokio::test]
 async fn roots_and_names_are_read_as_by_empusa() {
     assert_same(scripts::NAMES).await;
+}
+
+#[tokio::test]
+async fn tls_is_asked_for_as_by_empusa() {
+    let authority = Authority::new();
+    let server = authority.server(&authority.issue(&["127.0.0.1"], "etcd"));
+    let etcd = Etcd::start_tls(EtcdVersion::V3_4, &server, &["--enable-v2=true"]).await;
+    let bundle = authority.file("bundle.pem", &authority.cert);
+    let endpoint = etcd.endpoint();
+    let run = async |variables: &[(&str, &str)], more: &[&str]| {
+        let general = ["--etcd-endpoint", &endpoint, "--tree-root", "/r"];
+        let args = general.iter().chain(more).map(ToString::to_string);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        both_run(variables.iter().map(owned).collect(), args.collect()).await
+    };
+    let bundle = bundle.to_str().unwrap();
+    for (number, name) in ["EMPUSA_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]
+        .into_iter()
+        .enumerate()
+    {
+        let variables = [(name, bundle), ("EMPUSA_ETCD_PROTOCOL", "https")];
+        let switch = format!("switch-{number}");
+        for more in [&["switch", "set", &switch, "yes"][..], &["switch", "list"]] {
+            let (theirs, ours) = run(&variables, more).await;
+            assert_eq!(theirs.code, Some(0), "{theirs:?}");
+            assert_eq!(
+                (ours.code, &ours.stdout),
+                (theirs.code, &theirs.stdout),
+                "{ours:?}"
+            );
+        }
+    }
+    // Nobody vouches for the authority.
+    let (theirs, ours) = run(&[], &["--etcd-protocol", "https", "switch", "list"]).await;
+    assert_eq!((theirs.code, ours.code), (Some(1), Some(4)), "{ours:?}");
+    assert!(ours.stderr.contains("TLS with etcd"), "{ours:?}");
 }
 
 /// Each difference is still one, so that the table stays true.

@@ -17,6 +17,7 @@ on_each_server!(
     a_refreshed_service_lasts_until_it_is_told_to_stop,
     a_refreshed_service_comes_back_after_its_lease_was_lost_or_its_key_removed,
     a_refreshed_service_without_a_ttl_is_put_again_and_stays,
+    of_two_who_refresh_one_service_the_later_one_holds_it,
     the_first_endpoint_may_be_dead,
 );
 
@@ -290,6 +291,20 @@ async fn a_refreshed_service_without_a_ttl_is_put_again_and_stays(server: Server
     );
     ran.good();
     assert!(server.get(KEY).await.is_some());
+}
+
+async fn of_two_who_refresh_one_service_the_later_one_holds_it(server: Server) {
+    let more = ["--ttl", "60", "--refresh-every", "1"];
+    let first = held(&server, &more).await;
+    let second = held(&server, &more).await;
+    let entry = server.get(KEY).await.unwrap();
+    first.notes("another registration took its place").await;
+    assert_eq!(server.get(KEY).await.unwrap(), entry);
+    second.stop("TERM").await.good();
+    first.notes("registered again").await;
+    assert!(server.get(KEY).await.is_some());
+    first.stop("TERM").await.good();
+    assert_eq!(server.get(KEY).await, None);
 }
 
 async fn the_first_endpoint_may_be_dead(server: Server) {

@@ -82,8 +82,7 @@ pub(crate) struct Options {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "empusa's options, for the commands service and switch")]
 pub(crate) struct Empusa {
-    /// Where etcd is, in place of --endpoints; repeatable, or separated by commas. All of them are
-    /// used.
+    /// Where etcd is; repeatable, or separated by commas. All of them are used. Default: --endpoints.
     #[arg(
         long,
         global = true,
@@ -100,6 +99,7 @@ pub(crate) struct Empusa {
     )]
     pub(crate) etcd_protocol: Option<String>,
     /// The key below which services and switches are; a slash in front of it makes no difference.
+    /// No default.
     ///
     /// Written as in `/production`, lists have the names below it; otherwise they have whole keys,
     /// as empusa's have.

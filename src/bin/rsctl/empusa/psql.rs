@@ -191,7 +191,7 @@ mod tests {
     fn columns_of_numbers_are_aligned_by_the_point_and_written_anew() {
         assert_eq!(cells(&["1", "22", "-333"]), ["   1", "  22", "-333"]);
         assert_eq!(cells(&["1.50", "22", ""]), [" 1.5", "22  ", "    "]);
-        assert_eq!(cells(&["1e23", "2.25"]), ["1e+23   ", "    2.25"]);
+        assert_eq!(cells(&["1e23", "2.25"]), ["1e+23", "2.25 "]);
         assert_eq!(cells(&["1,000", "5"]), ["1,000", "    5"]);
         assert_eq!(cells(&["1,000.5", "5"]), ["1000.5", "   5  "]);
         assert_eq!(cells(&["nan", "1.5"]), ["nan  ", "  1.5"]);

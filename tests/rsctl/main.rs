@@ -12,6 +12,7 @@ mod support;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
+mod doctor;
 mod empusa;
 mod general;
 mod service;

@@ -51,7 +51,7 @@ pub(super) async fn leased(
         () = &mut stopped => return close(&session, words, place).await,
     };
     place.note(&format!(
-        "{words} registered; lease {:x} is renewed every {renewals:?} until SIGINT or SIGTERM",
+        "{words} registered; lease {:x} is renewed every {renewals:.1?} until SIGINT or SIGTERM",
         registered.lease
     ));
     let mut status = session.status();

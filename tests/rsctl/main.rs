@@ -9,12 +9,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
 mod empusa;
+mod endpoint;
+mod export;
 mod general;
+mod peer;
+mod serve;
 mod service;
+mod session;
+mod shell;
 mod switch;
 mod tool;
+mod tree;

@@ -47,7 +47,9 @@ impl Place {
             tracing::info!("etcd's API 3 is used, also where version 2 is asked for");
         }
         Ok(Self {
-            etcd: Context::etcd_by(&with_empusas(&context.options, &variable)?)?,
+            etcd: context
+                .with(with_empusas(&context.options, &variable)?)
+                .etcd()?,
             whole_keys: root.prefix() != given,
             root,
             notes: has_notes(&variable)?,

@@ -69,6 +69,7 @@
 //! | [`distribution`] | how services are called: providers, XML-RPC |
 //! | [`discovery`] | how endpoints are announced and heard of: etcd, EDEF files |
 //! | [`services`] | the in-process registry: references, events, trackers |
+//! | [`catalog`] | small registries beside the one of endpoints: services, switches |
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
 //! | [`endpoint`] | endpoint descriptions, their JSON and XML |
 //! | [`interface`] | service interfaces and the way of a call |
@@ -82,6 +83,7 @@ pub mod admin;
 #[doc(hidden)]
 pub mod ambient;
 pub mod calls;
+pub mod catalog;
 pub mod discovery;
 pub mod distribution;
 #[cfg(feature = "embedded")]

@@ -23,6 +23,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "rsctl", version, after_help = EXIT_CODES, propagate_version = true)]
 #[command(arg_required_else_help = true, max_term_width = 100)]
+// As with etcdctl, kubectl and empusa: of an option that is given twice the last one counts.
+#[command(args_override_self = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) options: Options,

@@ -32,6 +32,12 @@ impl Context {
         Ok(Self { options, output })
     }
 
+    /// The same with other options.
+    pub(crate) fn with(&self, options: Options) -> Self {
+        let output = self.output;
+        Self { options, output }
+    }
+
     /// The options under the names of discovery's settings.
     pub(crate) fn settings(&self) -> Properties {
         let options = &self.options;

@@ -8,6 +8,7 @@ mod args;
 mod context;
 mod diff;
 mod doctor;
+mod empusa;
 mod endpoint;
 mod failure;
 mod generate;

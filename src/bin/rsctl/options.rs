@@ -82,7 +82,7 @@ pub(crate) struct Options {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "empusa's options, for the commands service and switch")]
 pub(crate) struct Empusa {
-    /// Where etcd is, in place of --endpoints; repeatable, or separated by commas.
+    /// Where etcd is; repeatable, or separated by commas. All of them are used. Default: --endpoints.
     #[arg(
         long,
         global = true,
@@ -90,7 +90,7 @@ pub(crate) struct Empusa {
         env = "EMPUSA_ETCD_ENDPOINT"
     )]
     pub(crate) etcd_endpoint: Vec<String>,
-    /// http or https.
+    /// http or https, for addresses that do not say it. Default: https if an option asks for TLS.
     #[arg(
         long,
         global = true,
@@ -98,13 +98,18 @@ pub(crate) struct Empusa {
         env = "EMPUSA_ETCD_PROTOCOL"
     )]
     pub(crate) etcd_protocol: Option<String>,
-    /// The key below which services and switches are.
+    /// The key below which services and switches are; a slash in front of it makes no difference.
+    /// No default.
+    ///
+    /// Written as in `/production`, lists have the names below it; otherwise they have whole keys,
+    /// as empusa's have.
     #[arg(long, global = true, value_name = "KEY", env = "EMPUSA_TREE_ROOT")]
     pub(crate) tree_root: Option<String>,
-    /// PEM file of the authorities that etcd's certificate may be of, in place of --cacert.
+    /// PEM file of the authorities that etcd's certificate may be of, in place of --cacert; also in
+    /// REQUESTS_CA_BUNDLE. Used with https only.
     #[arg(long, global = true, value_name = "FILE", env = "EMPUSA_CA_BUNDLE")]
     pub(crate) ca_bundle: Option<String>,
-    /// Taken and not used: the only version here is 3.
+    /// 2 or 3, which makes no difference: etcd's API 3 is used.
     #[arg(
         long,
         global = true,
@@ -112,5 +117,14 @@ pub(crate) struct Empusa {
         env = "EMPUSA_ETCD_API_VERSION",
         hide = true
     )]
+    #[arg(value_parser = api_version)]
     pub(crate) etcd_api_version: Option<String>,
+}
+
+/// An empty variable is one that is not set, as in empusa.
+fn api_version(text: &str) -> Result<String, String> {
+    match text {
+        "" | "2" | "3" => Ok(text.to_owned()),
+        _ => Err("2 and 3 are taken, and 3 is used".to_owned()),
+    }
 }

@@ -383,7 +383,8 @@ impl SessionMachine {
         let pages = self.pages.get_or_insert_with(|| {
             // From the session key to the end of `<key>/`. Keys such as `<key>-2` lie between
             // and are left out later; with ids as session keys there are none.
-            let end = [key, b"0"].concat();
+            let end: &[u8] = if self.config.alone { b"\0" } else { b"0" };
+            let end = [key, end].concat();
             Pages::new(key.to_vec(), end, PAGE_SIZE, survey == Survey::Audit)
         });
         let request = pages.request().clone();

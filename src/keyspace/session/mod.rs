@@ -42,6 +42,10 @@ pub struct SessionConfig {
     /// Take the session key over from a lease that is alive, once, when the session is opened.
     /// Default: false.
     pub takeover: bool,
+    /// The session is its key alone, and does not own the keys below `<key>/`: they are neither
+    /// read nor removed, and none can be put. For keys that may be the first part of others'
+    /// keys. Default: false.
+    pub alone: bool,
 }
 
 impl SessionConfig {
@@ -63,6 +67,7 @@ impl SessionConfig {
             value: self.value,
             request_limit: self.request_limit,
             takeover: self.takeover,
+            alone: self.alone,
             ..Self::with_ttl(ttl)
         }
     }
@@ -76,6 +81,7 @@ impl SessionConfig {
             audit_interval: ttl,
             request_limit: 1_500_000,
             takeover: false,
+            alone: false,
         }
     }
 
@@ -223,6 +229,7 @@ pub struct Session {
     key: String,
     request_limit: usize,
     ttl: Duration,
+    alone: bool,
     inbox: Arc<Inbox>,
     status: watch::Receiver<SessionStatus>,
     task: Mutex<Option<AbortOnDropHandle<Result<(), Error>>>>,
@@ -244,11 +251,13 @@ impl Session {
         config.check()?;
         let inbox = Arc::new(Inbox::default());
         let (key, request_limit, ttl) = (config.key.clone(), config.request_limit, config.ttl);
+        let alone = config.alone;
         let (status, task) = task::spawn(options, config, Arc::clone(&inbox));
         Ok(Self {
             key,
             request_limit,
             ttl,
+            alone,
             inbox,
             status,
             task: Mutex::new(Some(task)),
@@ -320,6 +329,7 @@ impl Session {
     ///
     /// # Errors
     ///
+    /// [`Error::Config`] of a session that is [alone](SessionConfig::alone),
     /// [`Error::OutsideSession`], [`Error::TooLarge`], [`Error::RefusedSize`] or [`Error::Put`] when
     /// etcd refuses this key for good (the session then goes back to the value before, if there was one), and
     /// [`Error::Closed`].
@@ -336,6 +346,7 @@ impl Session {
     ///
     /// # Errors
     ///
+    /// [`Error::Config`] of a session that is [alone](SessionConfig::alone),
     /// [`Error::OutsideSession`], [`Error::Put`] and [`Error::Closed`].
     pub fn delete(
         &self,
@@ -399,6 +410,12 @@ impl Session {
     }
 
     fn check_key(&self, key: &str, value: Option<&Bytes>) -> Result<(), Error> {
+        if self.alone {
+            return Err(Error::Config {
+                setting: "key",
+                problem: format!("`{key}` is not the key of this session, which is alone"),
+            });
+        }
         let below = key
             .strip_prefix(self.key.as_str())
             .and_then(|rest| rest.strip_prefix('/'));

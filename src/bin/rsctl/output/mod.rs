@@ -40,7 +40,7 @@ pub(crate) enum ColorChoice {
 }
 
 /// Where results go.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     format: Format,
 }

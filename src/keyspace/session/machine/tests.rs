@@ -576,6 +576,19 @@ fn a_value_set_before_the_registration_is_the_first_that_is_put() {
 }
 
 #[test]
+fn a_session_that_is_alone_reads_its_key_and_nothing_below_it() {
+    let mut config = SessionConfig::new(ROOT, "s");
+    config.alone = true;
+    let mut bench = Bench::with(config, 1);
+    bench.connect_and_grant();
+    let (_, page) = bench.expect_page();
+    assert_eq!(
+        (&page.start[..], &page.end[..]),
+        (&b"top/s"[..], &b"top/s\0"[..])
+    );
+}
+
+#[test]
 fn a_takeover_takes_the_session_key_once() {
     let mut config = SessionConfig::new(ROOT, "s");
     config.takeover = true;

@@ -82,6 +82,7 @@ pub mod admin;
 #[doc(hidden)]
 pub mod ambient;
 pub mod calls;
+pub mod catalog;
 pub mod discovery;
 pub mod distribution;
 #[cfg(feature = "embedded")]

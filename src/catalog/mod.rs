@@ -1,0 +1,3 @@
+//! The small registries on etcd's key space: services, switches, groups.
+
+pub mod groups;

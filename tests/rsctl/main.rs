@@ -10,4 +10,5 @@
 mod support;
 
 mod general;
+mod groups;
 mod tool;

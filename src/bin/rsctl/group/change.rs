@@ -291,26 +291,27 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
     let members = snapshot.groups.get(&name);
     let nodes = members.map_or(&[][..], |members| &members.nodes);
     let nodes: Vec<String> = nodes.iter().map(|node| node.key.clone()).collect();
+    let is_there = members.is_some() || snapshot.strangers.iter().any(|s| s.key == key);
+    if !is_there {
+        return Err(no_group(&groups, &name));
+    }
+    if !args.force && !nodes.is_empty() {
+        let (key, nodes) = (groups.base().nodes_prefix(&name), nodes.len());
+        let group = name.clone();
+        return Err(occupied(Error::Occupied { group, nodes, key }));
+    }
     let mut what = format!("delete group `{name}` at `{key}`");
-    if args.force && !nodes.is_empty() {
+    if !nodes.is_empty() {
         what.push_str(&format!(" and its {} nodes: {}", nodes.len(), named(&nodes)));
     }
-    let with_nodes = match args.force {
-        true => WithNodes::Delete,
-        false => WithNodes::Refuse,
-    };
     announce(args.dry_run, &what);
     let deleted = if args.dry_run {
-        if members.is_none() && !snapshot.strangers.iter().any(|stranger| stranger.key == key) {
-            return Err(no_group(&groups, &name));
-        }
-        if !args.force && !nodes.is_empty() {
-            let (key, nodes) = (groups.base().nodes_prefix(&name), nodes.len());
-            let group = name.clone();
-            return Err(occupied(Error::Occupied { group, nodes, key }));
-        }
         nodes
     } else {
+        let with_nodes = match args.force {
+            true => WithNodes::Delete,
+            false => WithNodes::Refuse,
+        };
         groups.delete(&name, with_nodes).await.map_err(occupied)?.nodes
     };
     let shown = Deleted {

@@ -75,7 +75,8 @@ impl Context {
 /// RUST_LOG wins over -v; without both only warnings are told.
 fn start_log(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        // What becomes of connections the commands tell in their own words.
+        0 => "warn,osgi_remote::keyspace=error,osgi_remote::discovery::etcd=error",
         1 => "warn,osgi_remote=info,rsctl=info",
         2 => "info,osgi_remote=debug,rsctl=debug",
         _ => "debug,osgi_remote=trace,rsctl=trace",

@@ -61,7 +61,10 @@ pub enum Error {
     },
 
     /// The group has nodes, and was to be deleted only without.
-    #[error("group `{group}` has {nodes} nodes below `{key}`; end them first, or delete them with it")]
+    #[error(
+        "group `{group}` has {} below `{key}`; end them first, or delete them with it",
+        counted(*nodes)
+    )]
     Occupied {
         /// The group.
         group: GroupName,
@@ -72,7 +75,9 @@ pub enum Error {
     },
 
     /// What a key holds cannot be read.
-    #[error("the value of `{key}` cannot be used: {problem}; put a good one there, or delete the key")]
+    #[error(
+        "the value of `{key}` cannot be used: {problem}; put a good one there, or delete the key"
+    )]
     Malformed {
         /// The key.
         key: String,
@@ -152,6 +157,13 @@ pub enum Error {
     /// The way to etcd cannot be used as it is set.
     #[error(transparent)]
     Connect(keyspace::Error),
+}
+
+fn counted(nodes: usize) -> String {
+    match nodes {
+        1 => "1 node".to_owned(),
+        many => format!("{many} nodes"),
+    }
 }
 
 impl Error {

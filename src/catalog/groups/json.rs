@@ -202,7 +202,10 @@ fn labels(fields: &Object, name: &str) -> Result<Labels, String> {
     let label = |(key, value): (&String, &Value)| match value {
         Value::String(text) => Ok((key.clone(), text.clone())),
         Value::Null => Ok((key.clone(), String::new())),
-        other => Err(format!("a label of `{name}` is {}, not a text", kind(other))),
+        other => Err(format!(
+            "a label of `{name}` is {}, not a text",
+            kind(other)
+        )),
     };
     let read: Result<BTreeMap<_, _>, _> = all.iter().map(label).collect();
     Ok(Labels::read(read?))
@@ -272,7 +275,10 @@ mod tests {
             encode_node(&node).unwrap(),
             r#"{"id":"n","exporter_type":"t","port":9100,"metrics_path":"/metrics","labels":{},"status":"healthy","last_seen":"2024-11-30T20:53:20.5Z"}"#
         );
-        assert_eq!(decode_node(encode_node(&node).unwrap().as_bytes()).unwrap(), node);
+        assert_eq!(
+            decode_node(encode_node(&node).unwrap().as_bytes()).unwrap(),
+            node
+        );
     }
 
     #[test]
@@ -284,7 +290,10 @@ mod tests {
             decode_node(text.as_bytes()).map(|node| node.last_seen)
         };
         let expected = Some(at(1_733_000_000, 123_000_000));
-        assert_eq!(node(r#""2024-11-30T21:53:20.123+01:00""#).unwrap(), expected);
+        assert_eq!(
+            node(r#""2024-11-30T21:53:20.123+01:00""#).unwrap(),
+            expected
+        );
         assert_eq!(node(r#""0001-01-01T00:00:00Z""#).unwrap(), None);
         assert_eq!(node("null").unwrap(), None);
         for wrong in [r#""yesterday""#, r#""2024-11-30""#, "7", r#""""#] {
@@ -294,14 +303,18 @@ mod tests {
 
     #[test]
     fn what_is_missing_unknown_null_or_in_another_case_is_read_as_go_reads_it() {
-        let text = br#"{"ID":"n","Exporter_Type":"t","port":1,"metrics_path":"m","labels":null,"x":[1]}"#;
+        let text =
+            br#"{"ID":"n","Exporter_Type":"t","port":1,"metrics_path":"m","labels":null,"x":[1]}"#;
         let node = decode_node(text).unwrap();
         assert_eq!((node.id.as_str(), node.exporter_type.as_str()), ("n", "t"));
         assert_eq!((node.status.as_str(), node.last_seen), ("", None));
         assert!(node.labels.is_empty());
         let group = decode_group(name(), b"{}").unwrap();
         assert_eq!((group.spec, group.created), (Spec::default(), None));
-        let other = decode_group(name(), br#"{"name":"other","spec":{"common_labels":{"a":""}}}"#);
+        let other = decode_group(
+            name(),
+            br#"{"name":"other","spec":{"common_labels":{"a":""}}}"#,
+        );
         let other = other.unwrap();
         assert_eq!(other.name, name());
         assert_eq!(other.spec.common_labels.get("a"), Some(""));
@@ -321,16 +334,25 @@ mod tests {
         assert_eq!(node("{}"), "`id` is missing");
         assert_eq!(node(r#"{"id":5}"#), "`id` is a number, not a text");
         let port = |port: &str| {
-            node(&format!(r#"{{"id":"n","exporter_type":"t","port":{port},"metrics_path":"m"}}"#))
+            node(&format!(
+                r#"{{"id":"n","exporter_type":"t","port":{port},"metrics_path":"m"}}"#
+            ))
         };
         for wrong in ["0", "-1", "65536", "1.5", r#""1""#] {
-            assert_eq!(port(wrong), "`port` is no number from 1 to 65535", "{wrong}");
+            assert_eq!(
+                port(wrong),
+                "`port` is no number from 1 to 65535",
+                "{wrong}"
+            );
         }
         assert_eq!(port("null"), "`port` is missing");
         let group = |text: &str| decode_group(name(), text.as_bytes()).unwrap_err();
         let password = group(r#"{"spec":{"password":12345}}"#);
         assert_eq!(password, "`password` is a number, not a text");
-        assert_eq!(group(r#"{"spec":"s3cret"}"#), "`spec` is a text, not an object");
+        assert_eq!(
+            group(r#"{"spec":"s3cret"}"#),
+            "`spec` is a text, not an object"
+        );
         let labels = group(r#"{"spec":{"common_labels":{"a":1}}}"#);
         assert_eq!(labels, "a label of `common_labels` is a number, not a text");
         let broken = group(r#"{"spec":{"password":"s3cret""#);

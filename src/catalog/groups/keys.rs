@@ -41,7 +41,9 @@ impl BasePath {
     /// Where a key belongs, or why it belongs nowhere.
     pub(super) fn place(&self, key: &[u8]) -> Result<Place, &'static str> {
         let key = std::str::from_utf8(key).map_err(|_| "the key is no UTF-8")?;
-        let below = key.strip_prefix(self.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let below = key
+            .strip_prefix(self.as_str())
+            .and_then(|rest| rest.strip_prefix('/'));
         let Some(below) = below else {
             return Err("the key is not below the base");
         };
@@ -54,7 +56,10 @@ impl BasePath {
             return Ok(Place::Group(group));
         };
         // An id may have slashes where Go's module wrote it.
-        match rest.strip_prefix(NODES).and_then(|rest| rest.strip_prefix('/')) {
+        match rest
+            .strip_prefix(NODES)
+            .and_then(|rest| rest.strip_prefix('/'))
+        {
             Some(node) if !node.is_empty() => Ok(Place::Node(group)),
             _ => Err("the key is neither a group's nor a node's"),
         }
@@ -85,8 +90,14 @@ mod tests {
         let place = |key: &str| base.place(key.as_bytes());
         assert_eq!(place("/services/api"), Ok(Place::Group(group("api"))));
         assert_eq!(place("/services/nodes"), Ok(Place::Group(group("nodes"))));
-        assert_eq!(place("/services/api/nodes/n_t"), Ok(Place::Node(group("api"))));
-        assert_eq!(place("/services/api/nodes/a/b_t"), Ok(Place::Node(group("api"))));
+        assert_eq!(
+            place("/services/api/nodes/n_t"),
+            Ok(Place::Node(group("api")))
+        );
+        assert_eq!(
+            place("/services/api/nodes/a/b_t"),
+            Ok(Place::Node(group("api")))
+        );
         for key in [
             "/services",
             "/services/",

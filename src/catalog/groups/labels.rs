@@ -71,7 +71,9 @@ impl Labels {
 
     /// All labels, by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// How many there are.
@@ -135,6 +137,9 @@ mod tests {
     #[test]
     fn an_error_names_the_label() {
         let error = Labels::new().parse("zone=").unwrap_err();
-        assert_eq!(error.to_string(), "label `zone=` cannot be used: its value is empty");
+        assert_eq!(
+            error.to_string(),
+            "label `zone=` cannot be used: its value is empty"
+        );
     }
 }

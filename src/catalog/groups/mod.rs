@@ -31,7 +31,7 @@
 //!
 //! # Where Go's module does otherwise
 //!
-//! As of its version of January 2025:
+//! As far as its source is known:
 //!
 //! - It deletes and watches by prefix without a slash, so that deleting group `a` deletes group
 //!   `a-b` too. Here keys are exact.

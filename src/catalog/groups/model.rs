@@ -218,10 +218,19 @@ mod tests {
         };
         spec.common_labels.set("zone", "eu").unwrap();
         let mut group = Group::new(GroupName::new("g").unwrap(), spec, SystemTime::UNIX_EPOCH);
-        group.kept.spec_fields.insert("token".to_owned(), "s3cret".into());
+        group
+            .kept
+            .spec_fields
+            .insert("token".to_owned(), "s3cret".into());
         let shown = format!("{group:?} {group:#?}");
-        assert!(shown.contains("zone") && shown.contains("hidden"), "{shown}");
-        assert!(!shown.contains("ada") && !shown.contains("s3cret"), "{shown}");
+        assert!(
+            shown.contains("zone") && shown.contains("hidden"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("ada") && !shown.contains("s3cret"),
+            "{shown}"
+        );
     }
 
     #[test]

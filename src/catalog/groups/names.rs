@@ -158,7 +158,9 @@ mod tests {
             assert_eq!(BasePath::new(path).unwrap().as_str(), kept);
         }
         assert_eq!(BasePath::default(), BasePath::new("/services").unwrap());
-        for path in ["", "/", "//", " ", "/a//b", "/a//", "/a/../b", "./a", "/a\n"] {
+        for path in [
+            "", "/", "//", " ", "/a//b", "/a//", "/a/../b", "./a", "/a\n",
+        ] {
             assert!(BasePath::new(path).is_err(), "{path:?}");
         }
     }
@@ -186,7 +188,8 @@ mod tests {
     #[test]
     fn an_error_says_what_is_wrong_with_which_name() {
         let error = GroupName::new("a b").unwrap_err();
-        let expected = "`a b` is no name for a group: it may have letters, digits, `-` and `_` only";
+        let expected =
+            "`a b` is no name for a group: it may have letters, digits, `-` and `_` only";
         assert_eq!(error.to_string(), expected);
     }
 }

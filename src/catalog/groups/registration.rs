@@ -97,6 +97,7 @@ impl Groups {
             node,
             group: joined.group,
             key: key.clone(),
+            in_trouble: false,
         };
         let mut config = SessionConfig::new(key.clone(), own.value()?).ttl(options.ttl);
         config.takeover = options.takeover;
@@ -139,7 +140,9 @@ impl Registration {
     /// that one's end), or the registration is closed.
     pub async fn ready(&self) -> Result<(), Error> {
         let ready = self.session.ready().await;
-        ready.map(drop).map_err(|cause| cannot_register(self.key(), cause))
+        ready
+            .map(drop)
+            .map_err(|cause| cannot_register(self.key(), cause))
     }
 
     /// How it is with etcd: the lease, until when the node is certainly there, the last error.
@@ -224,6 +227,8 @@ struct Own {
     /// As it was read last.
     group: Group,
     key: String,
+    /// Whether the group could not be read the last time.
+    in_trouble: bool,
 }
 
 impl Own {
@@ -288,10 +293,13 @@ impl Own {
     async fn look_after_group(&mut self) {
         let name = self.group.name.clone();
         match self.groups.get(&name).await {
-            Ok(Some(group)) => self.group = group,
+            Ok(Some(group)) => {
+                self.group = group;
+                self.in_trouble = false;
+            }
             Ok(None) => self.restore().await,
-            // What was known counts on. The session tells of outages.
-            Err(error) => warn!(group = %name, %error, "the node's group was not read"),
+            // What was known counts on.
+            Err(error) => self.trouble("the node's group was not read", &error),
         }
     }
 
@@ -309,7 +317,15 @@ impl Own {
             }
             // It is there by now, or the node is not: either is looked at again.
             Ok(false) => {}
-            Err(error) => warn!(group = %group.name, %error, "the node's group was not made again"),
+            Err(error) => self.trouble("the node's group was not made again", &error),
         }
+    }
+
+    /// An outage is told once; the session tells of it too.
+    fn trouble(&mut self, what: &str, error: &Error) {
+        if !self.in_trouble {
+            warn!(group = %self.group.name, %error, "{what}");
+        }
+        self.in_trouble = true;
     }
 }

@@ -369,7 +369,6 @@ impl Groups {
         })?;
         Ok(outcome.succeeded)
     }
-
 }
 
 /// The time of day, which a simulation may set.

@@ -131,7 +131,11 @@ impl Watch {
     ///
     /// [`Error::Connect`] once the watch is closed.
     pub async fn synced(&self) -> Result<(), Error> {
-        self.watcher.synced().await.map(drop).map_err(Error::Connect)
+        self.watcher
+            .synced()
+            .await
+            .map(drop)
+            .map_err(Error::Connect)
     }
 
     /// How it is with etcd: since when changes may be missing, and the last error.

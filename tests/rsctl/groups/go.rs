@@ -13,7 +13,7 @@ use super::{groups, name};
 use crate::support::{Server, Store, on_each_server, tools};
 use crate::tool::{SOON, Tool};
 
-on_each_server!([embedded, etcd_3_5] (
+on_each_server!([embedded, etcd_3_5](
     what_go_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost,
     nodes_that_go_registers_are_seen_by_a_watch_here_each_once,
     nodes_that_are_registered_here_are_seen_by_a_watch_in_go,
@@ -72,7 +72,10 @@ impl<'a> Peer<'a> {
         while let Some(line) = going.next().await {
             all.push(serde_json::from_str(&line).unwrap());
         }
-        assert!(going.child.wait().await.unwrap().success(), "go-peer {args:?}");
+        assert!(
+            going.child.wait().await.unwrap().success(),
+            "go-peer {args:?}"
+        );
         all
     }
 }
@@ -99,31 +102,47 @@ impl Going {
 async fn what_go_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost(server: Server) {
     let Some(program) = go_peer() else { return };
     let peer = Peer::new(&program, &server);
-    let before = peer.run(&["configure", "web", "ada", "s3cret", "zone=eu"]).await.remove(0);
+    let before = peer
+        .run(&["configure", "web", "ada", "s3cret", "zone=eu"])
+        .await
+        .remove(0);
     let tool = |args: &[&str]| Tool::new(&server).args(["group"]).args(args);
     let shown = tool(&["show", "web", "-o", "json"]).run().await.json();
     assert_eq!(shown["labels"], json!({"zone": "eu"}));
-    assert_eq!((&shown["credentials"], &shown["nodes"]), (&json!(true), &json!([])));
-    tool(&["configure", "web", "--label", "rack=1"]).run().await.good();
+    assert_eq!(
+        (&shown["credentials"], &shown["nodes"]),
+        (&json!(true), &json!([]))
+    );
+    tool(&["configure", "web", "--label", "rack=1"])
+        .run()
+        .await
+        .good();
     let mut expected = before.clone();
     expected["spec"]["common_labels"]["rack"] = json!("1");
     assert_eq!(peer.run(&["show", "web"]).await, [expected]);
 
     // The other way round: created here, configured there.
-    tool(&["create", "api", "--label", "zone=us"]).run().await.good();
+    tool(&["create", "api", "--label", "zone=us"])
+        .run()
+        .await
+        .good();
     let there = peer.run(&["show", "api"]).await.remove(0);
     assert_eq!(there["spec"]["common_labels"], json!({"zone": "us"}));
     peer.run(&["configure", "api", "bob", "pw", "tier=1"]).await;
     let shown = tool(&["show", "api", "-o", "json"]).run().await.json();
     assert_eq!(shown["labels"], json!({"tier": "1"}));
     let joined = tool(&["create", "api", "-o", "json"]).run().await.json();
-    assert_eq!((&joined["is_new"], &joined["created"]), (&json!(false), &shown["created"]));
+    assert_eq!(
+        (&joined["is_new"], &joined["created"]),
+        (&json!(false), &shown["created"])
+    );
 }
 
 async fn nodes_that_go_registers_are_seen_by_a_watch_here_each_once(server: Server) {
     let Some(program) = go_peer() else { return };
     let peer = Peer::new(&program, &server);
-    peer.run(&["configure", "web", "", "", "zone=eu", "peer=group"]).await;
+    peer.run(&["configure", "web", "", "", "zone=eu", "peer=group"])
+        .await;
     let args = ["node", "watch", "web", "--changes-only", "-o", "json"];
     let watch = Tool::new(&server).args(args).start();
     watch.notes("watching").await;
@@ -141,15 +160,34 @@ async fn nodes_that_go_registers_are_seen_by_a_watch_here_each_once(server: Serv
         assert_eq!(node["port"], json!(9100 + n));
         assert_eq!(node["labels"], json!({"peer": "go", "zone": "eu"}));
     }
-    let listed = Tool::new(&server).args(["node", "list", "web", "-o", "json"]).run().await.json();
+    let listed = Tool::new(&server)
+        .args(["node", "list", "web", "-o", "json"])
+        .run()
+        .await
+        .json();
     let listed = listed.as_array().unwrap();
     assert_eq!(listed.len(), MANY);
-    assert!(listed.iter().all(|node| node["ttl"].as_u64().is_some_and(|ttl| ttl <= 2)));
+    assert!(
+        listed
+            .iter()
+            .all(|node| node["ttl"].as_u64().is_some_and(|ttl| ttl <= 2))
+    );
     // Long enough for each to be written again.
-    let first = server.get("/services/web/nodes/go-0_go_exporter").await.unwrap().version;
+    let first = server
+        .get("/services/web/nodes/go-0_go_exporter")
+        .await
+        .unwrap()
+        .version;
     crate::support::eventually(SOON, "nodes to be written again", async || {
-        let node = server.get("/services/web/nodes/go-0_go_exporter").await.unwrap();
-        if node.version > first + 1 { Ok(()) } else { Err(node.version) }
+        let node = server
+            .get("/services/web/nodes/go-0_go_exporter")
+            .await
+            .unwrap();
+        if node.version > first + 1 {
+            Ok(())
+        } else {
+            Err(node.version)
+        }
     })
     .await;
     go.tell_to_end();
@@ -178,7 +216,9 @@ async fn nodes_that_are_registered_here_are_seen_by_a_watch_in_go(server: Server
     let many = MANY / 4;
     let registrations = futures::future::join_all((0..many).map(register)).await;
     let registrations: Vec<_> = registrations.into_iter().map(Result::unwrap).collect();
-    let args = ["node", "register", "web", "--id", "tool", "--type", "t", "--port", "1"];
+    let args = [
+        "node", "register", "web", "--id", "tool", "--type", "t", "--port", "1",
+    ];
     let tool = Tool::new(&server).args(args).start();
     tool.says("registered  ").await;
     let mut created = Vec::new();
@@ -196,12 +236,20 @@ async fn nodes_that_are_registered_here_are_seen_by_a_watch_in_go(server: Server
     assert_eq!(created, expected);
     let read = peer.run(&["nodes", "web"]).await;
     assert_eq!(read.len(), many + 1);
-    assert!(read.iter().all(|node| node["metrics_path"] == "/metrics"), "{read:?}");
+    assert!(
+        read.iter().all(|node| node["metrics_path"] == "/metrics"),
+        "{read:?}"
+    );
 
     registrations[0].set_status("draining");
     let event = go.json().await;
-    assert_eq!((&event["type"], &event["node"]["status"]), (&json!("update"), &json!("draining")));
-    let closed = registrations.into_iter().map(|one| one.close(EmptyGroup::Keep, SOON));
+    assert_eq!(
+        (&event["type"], &event["node"]["status"]),
+        (&json!("update"), &json!("draining"))
+    );
+    let closed = registrations
+        .into_iter()
+        .map(|one| one.close(EmptyGroup::Keep, SOON));
     for closed in futures::future::join_all(closed).await {
         closed.unwrap();
     }

@@ -32,15 +32,23 @@ fn node(id: &str) -> Node {
 
 async fn registered(groups: &Groups, group: &str, id: &str, ttl: u64) -> Registration {
     let options = RegisterOptions::with_ttl(Duration::from_secs(ttl));
-    let registration = groups.register(&name(group), node(id), options).await.unwrap();
-    tokio::time::timeout(SOON, registration.ready()).await.unwrap().unwrap();
+    let registration = groups
+        .register(&name(group), node(id), options)
+        .await
+        .unwrap();
+    tokio::time::timeout(SOON, registration.ready())
+        .await
+        .unwrap()
+        .unwrap();
     registration
 }
 
 async fn is_gone(server: &Store, key: &str) {
-    eventually(SOON, "the key to be gone", async || match server.get(key).await {
-        None => Ok(()),
-        Some(kv) => Err(kv.value_text()),
+    eventually(SOON, "the key to be gone", async || {
+        match server.get(key).await {
+            None => Ok(()),
+            Some(kv) => Err(kv.value_text()),
+        }
     })
     .await;
 }
@@ -53,10 +61,20 @@ async fn value(server: &Store, key: &str) -> serde_json::Value {
 async fn of_many_creators_one_creates_and_the_others_join(server: Server) {
     let creators: Vec<Groups> = (0..12).map(|_| groups(&server)).collect();
     let name = name("web");
-    let joined = creators.iter().map(|g| g.create_or_join(&name, Spec::default()));
-    let joined: Vec<_> = join_all(joined).await.into_iter().map(Result::unwrap).collect();
+    let joined = creators
+        .iter()
+        .map(|g| g.create_or_join(&name, Spec::default()));
+    let joined: Vec<_> = join_all(joined)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(joined.iter().filter(|joined| joined.created).count(), 1);
-    assert!(joined.iter().all(|other| other.group.created == joined[0].group.created));
+    assert!(
+        joined
+            .iter()
+            .all(|other| other.group.created == joined[0].group.created)
+    );
     let kv = server.get("/services/web").await.unwrap();
     assert_eq!((kv.version, kv.lease), (1, 0));
 }
@@ -88,19 +106,31 @@ async fn a_group_is_deleted_with_exact_keys_and_only_without_nodes_unless_it_is_
 ) {
     let groups = groups(&server);
     for group in ["web", "web-2"] {
-        groups.create_or_join(&name(group), Spec::default()).await.unwrap();
+        groups
+            .create_or_join(&name(group), Spec::default())
+            .await
+            .unwrap();
         put_node(&server, group, "a", "healthy").await;
         put_node(&server, group, "b", "healthy").await;
     }
     server.etcdctl(&["put", "/services/web/other", "x"]).await;
-    let refused = groups.delete(&name("web"), WithNodes::Refuse).await.unwrap_err();
+    let refused = groups
+        .delete(&name("web"), WithNodes::Refuse)
+        .await
+        .unwrap_err();
     let expected = "group `web` has 2 nodes below `/services/web/nodes/`; end them first, or \
                     delete them with it";
     assert_eq!(refused.to_string(), expected);
     assert_eq!(keys(&server).await.len(), 7);
-    let deleted = groups.delete(&name("web"), WithNodes::Delete).await.unwrap();
+    let deleted = groups
+        .delete(&name("web"), WithNodes::Delete)
+        .await
+        .unwrap();
     assert!(deleted.group);
-    assert_eq!(deleted.nodes, ["/services/web/nodes/a_t", "/services/web/nodes/b_t"]);
+    assert_eq!(
+        deleted.nodes,
+        ["/services/web/nodes/a_t", "/services/web/nodes/b_t"]
+    );
     assert_eq!(
         keys(&server).await,
         [
@@ -124,7 +154,10 @@ async fn a_registered_node_has_one_lease_and_follows_its_group(server: Server) {
         spec
     };
     let web = name("web");
-    groups.create_or_join(&web, spec(&["zone=eu", "own=group"])).await.unwrap();
+    groups
+        .create_or_join(&web, spec(&["zone=eu", "own=group"]))
+        .await
+        .unwrap();
     let registration = registered(&groups, "web", "n", 4).await;
     let key = "/services/web/nodes/n_t";
     assert_eq!(registration.key(), key);
@@ -148,7 +181,11 @@ async fn a_registered_node_has_one_lease_and_follows_its_group(server: Server) {
         let follows = now["labels"] == serde_json::json!({"own": "node", "zone": "us"})
             && now["status"] == "draining"
             && now["last_seen"].as_str() > first["last_seen"].as_str();
-        if follows { Ok(()) } else { Err(now.to_string()) }
+        if follows {
+            Ok(())
+        } else {
+            Err(now.to_string())
+        }
     })
     .await;
     assert_eq!(server.get(key).await.unwrap().lease, lease);
@@ -164,7 +201,9 @@ async fn a_node_comes_back_with_its_group_when_its_lease_or_its_key_is_lost(serv
     let key = registration.key();
     let lease = server.get(key).await.unwrap().lease;
     server.etcdctl(&["del", "/services/web"]).await;
-    server.etcdctl(&["lease", "revoke", &format!("{lease:x}")]).await;
+    server
+        .etcdctl(&["lease", "revoke", &format!("{lease:x}")])
+        .await;
     let again = eventually(SOON, "another lease and the group", async || {
         let (node, group) = (server.get(key).await, server.get("/services/web").await);
         match (node, group) {
@@ -190,8 +229,14 @@ async fn a_node_of_a_living_process_is_waited_for(server: Server) {
     let (one, other) = (groups(&server), groups(&server));
     let first = registered(&one, "web", "n", 4).await;
     let options = RegisterOptions::with_ttl(Duration::from_secs(4));
-    let second = other.register(&name("web"), node("n"), options).await.unwrap();
-    let taken = tokio::time::timeout(SOON, second.ready()).await.unwrap().unwrap_err();
+    let second = other
+        .register(&name("web"), node("n"), options)
+        .await
+        .unwrap();
+    let taken = tokio::time::timeout(SOON, second.ready())
+        .await
+        .unwrap()
+        .unwrap_err();
     assert!(taken.to_string().contains("which is alive"), "{taken}");
     let lease = server.get(second.key()).await.unwrap().lease;
     first.close(EmptyGroup::Keep, SOON).await.unwrap();
@@ -235,7 +280,10 @@ async fn the_last_nodes_end_never_leaves_a_joining_node_without_its_group(server
 
 /// The next event, in words.
 async fn told(watch: &mut Watch) -> String {
-    let event = tokio::time::timeout(SOON, watch.next()).await.unwrap().unwrap();
+    let event = tokio::time::timeout(SOON, watch.next())
+        .await
+        .unwrap()
+        .unwrap();
     let of = |node: &Arc<Node>| format!("{} {}", node.id, node.status);
     match event {
         Event::Group(Change::Created(group)) => format!("create {}", group.name),
@@ -264,7 +312,11 @@ async fn a_watch_tells_what_it_missed_while_it_was_cut_off_and_the_store_was_com
     let mut all = through.watch(Scope::All).unwrap();
     let mut group = through.watch(Scope::Group(web.clone())).unwrap();
     let mut nodes = through.watch(Scope::Nodes(web.clone())).unwrap();
-    let of_nodes = ["create changed healthy", "create deleted healthy", "create kept healthy"];
+    let of_nodes = [
+        "create changed healthy",
+        "create deleted healthy",
+        "create kept healthy",
+    ];
     for watch in [&mut all, &mut group] {
         assert_eq!(told(watch).await, "create web");
     }
@@ -276,7 +328,9 @@ async fn a_watch_tells_what_it_missed_while_it_was_cut_off_and_the_store_was_com
     proxy.cut(Cut::default()).await;
     put_node(&server, "web", "changed", "draining").await;
     put_node(&server, "web", "created", "healthy").await;
-    server.etcdctl(&["del", "/services/web/nodes/deleted_t"]).await;
+    server
+        .etcdctl(&["del", "/services/web/nodes/deleted_t"])
+        .await;
     // Not a change of a node, and told where groups are.
     let set = |spec: &mut Spec| spec.common_labels.set("zone", "eu").map(drop);
     direct.configure(&web, set).await.unwrap();
@@ -324,7 +378,10 @@ async fn a_node_survives_a_restart_and_a_wiped_etcd_and_a_watch_tells_of_it() {
     etcd.wipe();
     etcd.restart().await;
     let group = eventually(SOON, "node and group", async || {
-        let (group, node) = (etcd.get("/services/web").await, etcd.get(registration.key()).await);
+        let (group, node) = (
+            etcd.get("/services/web").await,
+            etcd.get(registration.key()).await,
+        );
         match (group, node) {
             (Some(group), Some(_)) => Ok(group.value_text()),
             seen => Err(format!("{seen:?}")),
@@ -332,8 +389,14 @@ async fn a_node_survives_a_restart_and_a_wiped_etcd_and_a_watch_tells_of_it() {
     })
     .await;
     // Its labels are known to the node, and credentials are for operators to give.
-    assert!(group.contains(r#""common_labels":{"zone":"eu"}"#), "{group}");
-    assert!(!group.contains("s3cret") && !group.contains("ada"), "{group}");
+    assert!(
+        group.contains(r#""common_labels":{"zone":"eu"}"#),
+        "{group}"
+    );
+    assert!(
+        !group.contains("s3cret") && !group.contains("ada"),
+        "{group}"
+    );
     registration.close(EmptyGroup::Delete, SOON).await.unwrap();
     is_gone(&etcd, "/services/web").await;
     // Whatever it saw in between, in the end it knows that both are gone.

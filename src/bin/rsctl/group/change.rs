@@ -196,7 +196,11 @@ pub(super) async fn configure(args: ConfigureArgs, context: &Context) -> Result<
             return printable(&format!("group `{name}` is so already"));
         }
         let changes = shown.changes.join("; ");
-        let did = if shown.dry_run { "would be configured" } else { "configured" };
+        let did = if shown.dry_run {
+            "would be configured"
+        } else {
+            "configured"
+        };
         printable(&format!("group `{name}` {did}: {changes}"))
     })
 }
@@ -302,7 +306,11 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
     }
     let mut what = format!("delete group `{name}` at `{key}`");
     if !nodes.is_empty() {
-        what.push_str(&format!(" and its {} nodes: {}", nodes.len(), named(&nodes)));
+        what.push_str(&format!(
+            " and its {}: {}",
+            counted(nodes.len()),
+            named(&nodes)
+        ));
     }
     announce(args.dry_run, &what);
     let deleted = if args.dry_run {
@@ -312,7 +320,11 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
             true => WithNodes::Delete,
             false => WithNodes::Refuse,
         };
-        groups.delete(&name, with_nodes).await.map_err(occupied)?.nodes
+        groups
+            .delete(&name, with_nodes)
+            .await
+            .map_err(occupied)?
+            .nodes
     };
     let shown = Deleted {
         group: name.to_string(),
@@ -321,10 +333,14 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
         dry_run: args.dry_run,
     };
     context.output.show_text(&shown, || {
-        let did = if shown.dry_run { "would be deleted" } else { "deleted" };
+        let did = if shown.dry_run {
+            "would be deleted"
+        } else {
+            "deleted"
+        };
         printable(&match shown.nodes.len() {
             0 => format!("group `{name}` {did}"),
-            nodes => format!("group `{name}` {did} with {nodes} nodes"),
+            nodes => format!("group `{name}` {did} with {}", counted(nodes)),
         })
     })
 }
@@ -336,6 +352,13 @@ fn occupied(error: Error) -> Failure {
         _ => return error.into(),
     };
     Failure::no(printable(&text))
+}
+
+fn counted(nodes: usize) -> String {
+    match nodes {
+        1 => "1 node".to_owned(),
+        many => format!("{many} nodes"),
+    }
 }
 
 fn named(keys: &[String]) -> String {
@@ -364,9 +387,17 @@ mod tests {
         };
         assert_eq!(
             changes(&before, &after),
-            ["label b=20 (was 2)", "label d=4", "label c taken away (was 3)", "credentials set"]
+            [
+                "label b=20 (was 2)",
+                "label d=4",
+                "label c taken away (was 3)",
+                "credentials set"
+            ]
         );
-        assert_eq!(changes(&after, &before).last().unwrap(), "credentials taken away");
+        assert_eq!(
+            changes(&after, &before).last().unwrap(),
+            "credentials taken away"
+        );
         assert!(changes(&after, &after).is_empty());
     }
 

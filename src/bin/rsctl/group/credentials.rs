@@ -88,7 +88,9 @@ fn first_line(file: &str) -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("no password can be read from {name}: {error}")))?;
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {
-        return Err(Failure::usage(format!("the first line of {name} is empty; write the password there")));
+        return Err(Failure::usage(format!(
+            "the first line of {name} is empty; write the password there"
+        )));
     }
     Ok(line.to_owned())
 }
@@ -122,9 +124,16 @@ mod tests {
 
     #[test]
     fn an_empty_line_too_much_and_no_text_are_refused_without_telling_it() {
-        for text in [b"\ns3cret".to_vec(), vec![b's'; 70_000], b"s3cret\xff".to_vec()] {
+        for text in [
+            b"\ns3cret".to_vec(),
+            vec![b's'; 70_000],
+            b"s3cret\xff".to_vec(),
+        ] {
             let error = written(&text).unwrap_err().to_string();
-            assert!(!error.contains("s3cret") && !error.contains("ss"), "{error}");
+            assert!(
+                !error.contains("s3cret") && !error.contains("ss"),
+                "{error}"
+            );
         }
     }
 

@@ -142,7 +142,10 @@ pub(crate) async fn time_left(
         bar.inc(1);
         left
     });
-    let left = futures::stream::iter(calls).buffered(AT_ONCE).try_collect().await;
+    let left = futures::stream::iter(calls)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await;
     bar.finish_and_clear();
     Ok(left?)
 }

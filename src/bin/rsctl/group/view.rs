@@ -87,7 +87,15 @@ impl NodeView {
     }
 
     pub(crate) const HEADER: &[&str] = &[
-        "GROUP", "ID", "TYPE", "PORT", "PATH", "STATUS", "LABELS", "LAST SEEN", "TTL",
+        "GROUP",
+        "ID",
+        "TYPE",
+        "PORT",
+        "PATH",
+        "STATUS",
+        "LABELS",
+        "LAST SEEN",
+        "TTL",
     ];
 
     pub(crate) fn row(&self) -> [String; 9] {
@@ -106,12 +114,19 @@ impl NodeView {
 }
 
 pub(crate) fn or_dash(text: String) -> String {
-    if text.is_empty() { "-".to_owned() } else { text }
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
 }
 
 /// `a=1,b=2`.
 pub(crate) fn label_list(labels: &Labels) -> String {
-    let all: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let all: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     all.join(",")
 }
 

@@ -42,15 +42,24 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut what = format!("delete node `{key}`");
     if !args.keep_group {
         let of_group = groups.base().group_key(&name);
-        what.push_str(&format!(", and group `{of_group}` if no node is left in it"));
+        what.push_str(&format!(
+            ", and group `{of_group}` if no node is left in it"
+        ));
     }
     announce(args.dry_run, &what);
     let group_deleted = if args.dry_run {
         let snapshot = groups.snapshot_of(&name).await?;
         let members = snapshot.groups.get(&name);
         let nodes = members.map_or(&[][..], |members| &members.nodes);
-        let unreadable = snapshot.strangers.iter().filter(|s| s.key.starts_with(&groups.base().nodes_prefix(&name)));
-        let keys: Vec<&str> = nodes.iter().map(|node| node.key.as_str()).chain(unreadable.map(|s| s.key.as_str())).collect();
+        let unreadable = snapshot
+            .strangers
+            .iter()
+            .filter(|s| s.key.starts_with(&groups.base().nodes_prefix(&name)));
+        let keys: Vec<&str> = nodes
+            .iter()
+            .map(|node| node.key.as_str())
+            .chain(unreadable.map(|s| s.key.as_str()))
+            .collect();
         if !keys.contains(&key.as_str()) {
             return Err(Error::NoNode { key }.into());
         }
@@ -61,7 +70,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             true => EmptyGroup::Keep,
             false => EmptyGroup::Delete,
         };
-        let done = groups.deregister(&name, &args.id, &args.exporter_type, empty).await?;
+        let done = groups
+            .deregister(&name, &args.id, &args.exporter_type, empty)
+            .await?;
         done.group_deleted
     };
     let done = Done {
@@ -74,10 +85,17 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn text(done: &Done) -> String {
-    let did = if done.dry_run { "would be deleted" } else { "deleted" };
+    let did = if done.dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
     let mut text = format!("node `{}` {did}", done.key);
     if done.group_deleted {
-        text.push_str(&format!("; it was the last one, and group `{}` {did}", done.group));
+        text.push_str(&format!(
+            "; it was the last one, and group `{}` {did}",
+            done.group
+        ));
     }
     printable(&text)
 }

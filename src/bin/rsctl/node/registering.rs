@@ -18,7 +18,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 struct Told<'a> {
     event: &'static str,
     key: &'a str,
-    /// Hexadecimal, as etcdctl writes it.
+    /// As etcdctl writes it: 16 hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,9 @@ impl<'a> Registering<'a> {
         match (before, self.shown) {
             (Shown::Lost(Some(kept)), Shown::Held(lease)) if kept == lease => {
                 let endpoint = &status.endpoint;
-                output::note(&format!("connected again to {endpoint}; the lease was kept"));
+                output::note(&format!(
+                    "connected again to {endpoint}; the lease was kept"
+                ));
                 Ok(())
             }
             (Shown::Held(_) | Shown::Lost(Some(_)), Shown::Held(lease)) => {
@@ -101,7 +103,11 @@ impl<'a> Registering<'a> {
             }
             (_, Shown::Held(lease)) => self.event("registered", Some(lease), None),
             (_, Shown::Taken) => {
-                let why = status.taken.as_ref().map(ToString::to_string).unwrap_or_default();
+                let why = status
+                    .taken
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 let why = printable(&why);
                 output::note(&format!("`{}` waits: {why}", printable(key)));
                 Ok(())
@@ -130,7 +136,7 @@ impl<'a> Registering<'a> {
         let told = Told {
             event,
             key: &self.key,
-            lease: lease.map(|lease| format!("{lease:x}")),
+            lease: lease.map(|lease| format!("{lease:016x}")),
             group_deleted,
         };
         self.context.output.event(&told, || {

@@ -140,7 +140,9 @@ impl Teller<'_> {
         let what = What::Node(NodeView::of(group, node));
         self.context.output.event(&Told { event, what }, || {
             let (id, exporter_type) = (&node.id, &node.exporter_type);
-            printable(&format!("{event}  node {group}/{id} ({exporter_type})  {words}"))
+            printable(&format!(
+                "{event}  node {group}/{id} ({exporter_type})  {words}"
+            ))
         })
     }
 }
@@ -149,9 +151,13 @@ impl Teller<'_> {
 async fn begun(watch: &Watch, servers: u64) -> Result<(), Failure> {
     let mut status = watch.status();
     let failed = status.wait_for(|status| {
-        status.synced.is_some() || (status.counts.failures >= servers && status.last_error.is_some())
+        status.synced.is_some()
+            || (status.counts.failures >= servers && status.last_error.is_some())
     });
-    let status = failed.await.map_err(|_| Failure::failed("the watch ended by itself"))?.clone();
+    let status = failed
+        .await
+        .map_err(|_| Failure::failed("the watch ended by itself"))?
+        .clone();
     match (status.synced, status.last_error) {
         (None, Some(error)) => Err(error.into()),
         _ => Ok(()),
@@ -172,14 +178,15 @@ impl Outage {
         self.is_lost = !is_live;
         if is_live {
             let endpoint = &status.endpoint;
-            output::note(&format!("connected again to {endpoint}; what was missed has been told"));
+            output::note(&format!(
+                "connected again to {endpoint}; what was missed has been told"
+            ));
         } else if let Some(error) = &status.last_error {
             let error = printable(&error.to_string());
             output::note(&format!("connection lost: {error}; trying again"));
         }
     }
 }
-
 
 fn group_changes(before: &Group, now: &Group) -> String {
     let mut changes = label_changes(&before.spec.common_labels, &now.spec.common_labels);
@@ -195,7 +202,11 @@ fn group_changes(before: &Group, now: &Group) -> String {
 fn node_summary(node: &Node) -> String {
     let mut parts = vec![format!("port {}", node.port), node.metrics_path.clone()];
     let labels = label_list(&node.labels);
-    parts.extend([node.status.clone(), labels].into_iter().filter(|part| !part.is_empty()));
+    parts.extend(
+        [node.status.clone(), labels]
+            .into_iter()
+            .filter(|part| !part.is_empty()),
+    );
     parts.join(" ")
 }
 

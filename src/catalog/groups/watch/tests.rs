@@ -45,7 +45,9 @@ impl World {
 
     /// What is told now, a word for each.
     fn told(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.news.try_next()).map(|event| words(&event)).collect()
+        std::iter::from_fn(|| self.news.try_next())
+            .map(|event| words(&event))
+            .collect()
     }
 }
 
@@ -55,8 +57,15 @@ fn words(event: &Event) -> String {
         format!("{} {zone}", group.name)
     };
     let of_node = |node: &Node| {
-        let seen = node.last_seen.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        format!("{} {} {}", node.id, node.status, seen.map_or(0, |seen| seen.as_secs()))
+        let seen = node
+            .last_seen
+            .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        format!(
+            "{} {} {}",
+            node.id,
+            node.status,
+            seen.map_or(0, |seen| seen.as_secs())
+        )
     };
     fn change<T>(change: &Change<T>, words: impl Fn(&T) -> String) -> String {
         match change {
@@ -93,15 +102,24 @@ fn groups_and_nodes_are_created_updated_and_deleted_as_they_were() {
     let mut world = World::of(Scope::All);
     world.put("/services/g", &group("eu"));
     world.put("/services/g/nodes/n_t", &node("healthy", 1));
-    assert_eq!(world.told(), ["group created g eu", "node g created n healthy 1"]);
+    assert_eq!(
+        world.told(),
+        ["group created g eu", "node g created n healthy 1"]
+    );
     world.put("/services/g", &group("us"));
     world.put("/services/g/nodes/n_t", &node("draining", 2));
     assert_eq!(
         world.told(),
-        ["group updated g us from g eu", "node g updated n draining 2 from n healthy 1"]
+        [
+            "group updated g us from g eu",
+            "node g updated n draining 2 from n healthy 1"
+        ]
     );
     world.delete("/services/g/nodes/n_t").delete("/services/g");
-    assert_eq!(world.told(), ["node g deleted n draining 2", "group deleted g us"]);
+    assert_eq!(
+        world.told(),
+        ["node g deleted n draining 2", "group deleted g us"]
+    );
 }
 
 #[test]
@@ -129,7 +147,9 @@ fn a_group_that_is_written_again_as_it_was_is_no_news() {
 #[test]
 fn a_stranger_is_told_once_and_harms_nothing() {
     let mut world = World::of(Scope::All);
-    world.put("/services/g/other", "x").put("/services/g/other", "y");
+    world
+        .put("/services/g/other", "x")
+        .put("/services/g/other", "y");
     world.put(b"/services/\xff".to_vec(), "{}");
     world.put("/services/g", "[]");
     world.put("/services/g/nodes/n_t", &node("healthy", 1));
@@ -171,7 +191,10 @@ fn a_watch_of_a_group_hears_nothing_of_its_siblings() {
     world.put("/services/g.x", "rubbish");
     world.put("/services/g", &group("eu"));
     world.put("/services/g/nodes/n_t", &node("healthy", 1));
-    assert_eq!(world.told(), ["group created g eu", "node g created n healthy 1"]);
+    assert_eq!(
+        world.told(),
+        ["group created g eu", "node g created n healthy 1"]
+    );
     world.delete("/services/g-2");
     assert!(world.told().is_empty());
 }

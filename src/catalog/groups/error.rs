@@ -101,7 +101,7 @@ pub enum Error {
         group: GroupName,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// Groups and nodes could not be read.
@@ -111,7 +111,7 @@ pub enum Error {
         key: String,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// A group could not be changed.
@@ -121,7 +121,7 @@ pub enum Error {
         group: GroupName,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// A group could not be deleted.
@@ -131,7 +131,7 @@ pub enum Error {
         group: GroupName,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// A node could not be registered.
@@ -141,7 +141,7 @@ pub enum Error {
         key: String,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// A node could not be taken out.
@@ -151,7 +151,7 @@ pub enum Error {
         key: String,
         /// What stood behind it.
         #[source]
-        cause: keyspace::Error,
+        cause: Box<keyspace::Error>,
     },
 
     /// The way to etcd cannot be used as it is set.
@@ -183,8 +183,8 @@ impl Error {
             | Self::Configure { cause, .. }
             | Self::Delete { cause, .. }
             | Self::Register { cause, .. }
-            | Self::Deregister { cause, .. }
-            | Self::Connect(cause) => Some(cause),
+            | Self::Deregister { cause, .. } => Some(cause),
+            Self::Connect(cause) => Some(cause),
             _ => None,
         }
     }

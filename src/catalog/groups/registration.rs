@@ -179,7 +179,7 @@ impl Registration {
         let closed = session.close(timeout).await;
         closed.map_err(|cause| Error::Deregister {
             key: session.key().to_owned(),
-            cause,
+            cause: Box::new(cause),
         })?;
         match empty {
             EmptyGroup::Keep => Ok(false),

@@ -121,7 +121,7 @@ impl Groups {
         let outcome = self.client.transact(transaction).await;
         let outcome = outcome.map_err(|cause| Error::Create {
             group: name.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         if outcome.succeeded {
             return Ok(Joined {
@@ -151,7 +151,10 @@ impl Groups {
     async fn entry(&self, name: &GroupName) -> Result<Option<Entry>, Error> {
         let key = self.base.group_key(name);
         let entry = self.client.get(key.as_str()).await;
-        entry.map_err(|cause| Error::Read { key, cause })
+        entry.map_err(|cause| Error::Read {
+            key,
+            cause: Box::new(cause),
+        })
     }
 
     /// All groups and nodes, as they are at one revision.
@@ -182,7 +185,7 @@ impl Groups {
         let listing = self.client.list(Range::prefix(prefix)).await;
         let listing = listing.map_err(|cause| Error::Read {
             key: prefix.to_owned(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(listing.entries)
     }
@@ -199,7 +202,7 @@ impl Groups {
         let info = self.client.lease(lease).await;
         let info = info.map_err(|cause| Error::Read {
             key: node.key.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(info.map(|info| info.left))
     }
@@ -243,7 +246,7 @@ impl Groups {
         let outcome = self.client.transact(transaction).await;
         let outcome = outcome.map_err(|cause| Error::Configure {
             group: group.name.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(outcome.succeeded)
     }
@@ -267,7 +270,7 @@ impl Groups {
         let outcome = self.client.transact(delete).await;
         let outcome = outcome.map_err(|cause| Error::Delete {
             group: name.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         if !outcome.succeeded {
             let nodes = self.count_nodes(&below).await?;
@@ -291,7 +294,7 @@ impl Groups {
         let listing = self.client.list_keys(Range::prefix(below)).await;
         let listing = listing.map_err(|cause| Error::Read {
             key: below.to_owned(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(listing.entries.len())
     }
@@ -315,7 +318,7 @@ impl Groups {
         let deleted = self.client.delete(key.as_str()).await;
         let deleted = deleted.map_err(|cause| Error::Deregister {
             key: key.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         let Some(entry) = deleted else {
             return Err(Error::NoNode { key });
@@ -349,7 +352,7 @@ impl Groups {
         let outcome = self.client.transact(transaction).await;
         let outcome = outcome.map_err(|cause| Error::Delete {
             group: name.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(outcome.succeeded)
     }
@@ -365,7 +368,7 @@ impl Groups {
         let outcome = self.client.transact(transaction).await;
         let outcome = outcome.map_err(|cause| Error::Create {
             group: group.name.clone(),
-            cause,
+            cause: Box::new(cause),
         })?;
         Ok(outcome.succeeded)
     }
@@ -401,6 +404,6 @@ fn malformed(key: &str, problem: String) -> Error {
 pub(super) fn cannot_register(key: &str, cause: keyspace::Error) -> Error {
     Error::Register {
         key: key.to_owned(),
-        cause,
+        cause: Box::new(cause),
     }
 }

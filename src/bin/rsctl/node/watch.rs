@@ -172,7 +172,7 @@ struct Outage {
 impl Outage {
     fn look(&mut self, status: &WatchStatus) {
         let is_live = status.phase == WatchPhase::Live;
-        if is_live == !self.is_lost || (!is_live && status.last_error.is_none()) {
+        if is_live != self.is_lost || (!is_live && status.last_error.is_none()) {
             return;
         }
         self.is_lost = !is_live;

@@ -9,10 +9,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
+mod export;
 mod general;
 mod groups;
+mod peer;
+mod serve;
+mod shell;
 mod tool;

@@ -131,7 +131,7 @@ mod tests {
         ] {
             let error = written(&text).unwrap_err().to_string();
             assert!(
-                !error.contains("s3cret") && !error.contains("ss"),
+                !error.contains("s3cret") && !error.contains("ssss"),
                 "{error}"
             );
         }

@@ -14,10 +14,13 @@ mod call;
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
+mod endpoint;
 mod export;
 mod general;
 mod groups;
 mod peer;
 mod serve;
+mod session;
 mod shell;
 mod tool;
+mod tree;

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// See the sessions of discovery containers.
     #[command(subcommand)]
     Session(session::Command),
-    /// Show the keys below a prefix as a tree.
+    // Its text of help stands above its arguments.
     Tree(tree::Args),
     Call(live::call::Args),
     /// Compare the registry with an EDEF file or a snapshot.

@@ -2,6 +2,7 @@
 //!
 //! Every check makes findings, and none ends the command: what is well is told, too.
 
+mod certificate;
 mod clock;
 mod cluster;
 mod finding;
@@ -78,6 +79,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         let client = server::only(options, up)?;
         findings.extend(look_inside(&client, &config, &args).await);
     }
+    let cert = context.options.cert.as_deref();
+    findings.extend(cert.and_then(certificate::of_client));
     findings.push(advertised());
     progress.finish_and_clear();
 

@@ -107,6 +107,40 @@ install_tools() {
     mv "$tools/.stamp.new" "$tools/.stamp"
 }
 
+# The peer of the tests of groups. Its modules stay below the tools, so that later builds need no network.
+go_peer_source="tests/support/go_peer"
+
+wanted_go_stamp() {
+    go version
+    cat "$go_peer_source"/* | sha256sum
+}
+
+go_peer_is_complete() {
+    [ -x "$tools/go/go-peer" ] && [ "$(cat "$tools/go/.stamp" 2>/dev/null)" = "$(wanted_go_stamp)" ]
+}
+
+build_go_peer() {
+    local folder
+    mkdir -p "$tools/go"
+    folder="$(cd "$tools/go" && pwd)"
+    say "building the Go peer into $folder"
+    # Without modcacherw, the modules could not be removed by rm.
+    (cd "$go_peer_source" \
+        && env GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local GOMODCACHE="$folder/mod" GOCACHE="$folder/cache" \
+            go build -trimpath -o "$folder/go-peer.new" .) \
+        || fail "the Go peer cannot be built; it needs Go 1.23 or newer, and the first time a network"
+    mv "$folder/go-peer.new" "$folder/go-peer"
+    wanted_go_stamp >"$folder/.stamp"
+}
+
+need_go_peer() {
+    if ! command -v go >/dev/null; then
+        say "there is no Go here: the tests against a peer in Go will be left out"
+        return
+    fi
+    go_peer_is_complete || build_go_peer
+}
+
 # etcd-client's .proto files import google/protobuf/descriptor.proto, which Debian keeps apart from protoc.
 protoc_works() {
     command -v protoc >/dev/null || return 1
@@ -135,6 +169,7 @@ setup_tests() {
     need_command setpriv util-linux
     need_python
     tools_are_complete || install_tools
+    need_go_peer
     tools_are_complete || fail "the tools in $tools are not complete; remove the folder and run make setup-tests again"
 }
 

@@ -9,15 +9,19 @@
 //!   | `<root>/service/<type>/<name>` | the location |
 //!   | `<root>/switch/<name>` | the value |
 //!
+//! - [`groups`]: groups of nodes with common labels, which have the tree of keys of the Go module
+//!   `go.lumeweb.com/etcd-registry`.
+//!
 //! An entry with a time to live is under a lease of its own. Whoever wants to hear of changes
 //! [watches](Watch).
 //!
-//! # Keys
+//! # Keys of services and switches
 //!
-//! Keys are those of etcd v2, which always begin with a slash: the roots `foo`, `/foo` and `/foo/`
+//! They are those of etcd v2, which always begin with a slash: the roots `foo`, `/foo` and `/foo/`
 //! are one place, whose keys begin with `/foo/`. See [`TreeRoot`] and [`EntryName`].
 
 mod entries;
+pub mod groups;
 mod path;
 pub mod services;
 pub mod switches;

@@ -19,6 +19,7 @@ mod empusa;
 mod endpoint;
 mod export;
 mod general;
+mod groups;
 mod lint;
 mod peer;
 mod serve;

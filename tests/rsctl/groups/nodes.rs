@@ -1,0 +1,261 @@
+//! `rsctl node` as a process.
+
+use snapbox::{assert_data_eq, str};
+
+use super::{keys, put_node};
+use crate::support::{Etcd, EtcdVersion, Server, eventually, on_each_server};
+use crate::tool::{SOON, Tool};
+
+on_each_server!(
+    a_node_is_registered_listed_watched_and_taken_away,
+    a_deregistered_node_takes_the_group_along_if_it_was_the_last,
+    a_lost_lease_and_a_taken_node_are_told,
+);
+
+const REGISTER: [&str; 9] = [
+    "node",
+    "register",
+    "web",
+    "--id",
+    "n1",
+    "--type",
+    "node_exporter",
+    "--port",
+    "9100",
+];
+
+async fn a_node_is_registered_listed_watched_and_taken_away(server: Server) {
+    let tool = |args: &[&str]| Tool::new(&server).args(args);
+    let create = [
+        "group",
+        "create",
+        "web",
+        "--label",
+        "zone=eu",
+        "--label",
+        "own=group",
+    ];
+    tool(&create).run().await.good();
+    let watch = tool(&["node", "watch", "web", "--changes-only"]).start();
+    watch.notes("watching").await;
+    let all = tool(&["node", "watch", "--with-groups", "-o", "json"]).start();
+    assert!(
+        all.line()
+            .await
+            .starts_with(r#"{"event":"create","group":{"name":"web""#)
+    );
+
+    let node = tool(&REGISTER)
+        .args(["--label", "own=node", "--ttl", "4s"])
+        .start();
+    assert_data_eq!(
+        node.line().await,
+        str!["registered  /services/web/nodes/n1_node_exporter  lease [..]"]
+    );
+    assert_eq!(
+        watch.line().await,
+        "create  node web/n1 (node_exporter)  port 9100 /metrics healthy own=node,zone=eu"
+    );
+    let event: serde_json::Value = serde_json::from_str(&all.line().await).unwrap();
+    let expected = serde_json::json!({"event": "create", "node": {
+        "group": "web", "id": "n1", "exporter_type": "node_exporter", "port": 9100,
+        "metrics_path": "/metrics", "labels": {"own": "node", "zone": "eu"},
+        "status": "healthy", "last_seen": event["node"]["last_seen"],
+    }});
+    assert_eq!(event, expected);
+
+    // A label that the group has later is the node's too, in the list at once.
+    tool(&["group", "configure", "web", "--label", "new=1"])
+        .run()
+        .await
+        .good();
+    assert_data_eq!(
+        tool(&["node", "list", "web"]).run().await.good(),
+        str![[r#"
+GROUP  ID  TYPE           PORT  PATH      STATUS   LABELS                  LAST SEEN [..]TTL
+web    n1  node_exporter  9100  /metrics  healthy  new=1,own=node,zone=eu  [..]Z  [..]s
+
+"#]]
+    );
+    let shown = tool(&["group", "show", "web", "-o", "json"])
+        .run()
+        .await
+        .json();
+    assert!(shown["nodes"][0]["ttl"].as_u64().unwrap() <= 4, "{shown}");
+    // And soon in etcd.
+    assert_eq!(
+        watch.line().await,
+        "update  node web/n1 (node_exporter)  label new=1"
+    );
+
+    let ended = node.stop("TERM").await;
+    assert_data_eq!(
+        &ended.stderr,
+        str![[r#"
+will keep node `/services/web/nodes/n1_node_exporter` under a lease of 4 s, in group `/services/web`, which is created if it is not there
+
+"#]]
+    );
+    assert!(
+        ended
+            .good()
+            .ends_with("deregistered  /services/web/nodes/n1_node_exporter\n")
+    );
+    assert_eq!(
+        watch.line().await,
+        "delete  node web/n1 (node_exporter)  port 9100 /metrics healthy new=1,own=node,zone=eu"
+    );
+    assert_eq!(keys(&server).await, ["/services/web"]);
+    watch.stop("INT").await.good();
+    all.stop("TERM").await.good();
+}
+
+async fn a_deregistered_node_takes_the_group_along_if_it_was_the_last(server: Server) {
+    let tool = |args: &[&str]| Tool::new(&server).args(args);
+    tool(&["group", "create", "web"]).run().await.good();
+    for id in ["a", "b", "c"] {
+        put_node(&server, "web", id, "healthy").await;
+    }
+    let done = tool(&["node", "deregister", "web", "a", "t"]).run().await;
+    assert_eq!(
+        done.stderr,
+        "will delete node `/services/web/nodes/a_t`, and group `/services/web` if no node is left \
+         in it\n"
+    );
+    assert_eq!(done.good(), "node `/services/web/nodes/a_t` deleted\n");
+    let again = tool(&["node", "deregister", "web", "a", "t"]).run().await;
+    assert_eq!(again.code(), 1);
+    let missing = "rsctl: there is no such node: etcd has no key `/services/web/nodes/a_t`\n";
+    assert!(again.stderr.ends_with(missing), "{}", again.stderr);
+    let last = tool(&["node", "deregister", "web", "b", "t"])
+        .run()
+        .await
+        .good();
+    assert_eq!(last, "node `/services/web/nodes/b_t` deleted\n");
+    let kept = ["node", "deregister", "web", "c", "t", "--keep-group"];
+    tool(&kept).run().await.good();
+    assert_eq!(keys(&server).await, ["/services/web"]);
+    assert_eq!(
+        tool(&["node", "list", "web"]).run().await.good(),
+        "no nodes\n"
+    );
+    put_node(&server, "web", "d", "healthy").await;
+    let last = tool(&["node", "deregister", "web", "d", "t", "-o", "json"])
+        .run()
+        .await
+        .json();
+    let expected = serde_json::json!({
+        "key": "/services/web/nodes/d_t", "group": "web", "group_deleted": true,
+        "dry_run": false,
+    });
+    assert_eq!(last, expected);
+    assert!(keys(&server).await.is_empty());
+    let line = tool(&["node", "list", "web"]).run().await.bad(1);
+    assert!(line.contains("there is no group `web`"), "{line}");
+    assert_eq!(tool(&["node", "list"]).run().await.good(), "no nodes\n");
+}
+
+async fn a_lost_lease_and_a_taken_node_are_told(server: Server) {
+    let key = "/services/web/nodes/n1_node_exporter";
+    let first = Tool::new(&server)
+        .args(REGISTER)
+        .args(["--ttl", "4"])
+        .start();
+    first.says("registered  ").await;
+    let lease = server.get(key).await.unwrap().lease;
+    server
+        .etcdctl(&["lease", "revoke", &format!("{lease:x}")])
+        .await;
+    first
+        .notes("the lease was lost, and the node is registered again")
+        .await;
+    first.says("registered-again").await;
+
+    let second = Tool::new(&server)
+        .args(REGISTER)
+        .args(["--ttl", "4"])
+        .start();
+    second.notes("waits: ").await;
+    first.stop("INT").await.good();
+    second.says("registered  ").await;
+    second.stop("INT").await.good();
+
+    let last = Tool::new(&server)
+        .args(REGISTER)
+        .args(["--delete-empty-group"])
+        .start();
+    last.says("registered  ").await;
+    let end = last.stop("INT").await.good();
+    assert!(
+        end.contains("and its group, which has no node any more"),
+        "{end}"
+    );
+    assert!(keys(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn watching_and_registering_survive_an_etcd_restart_and_say_so() {
+    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let watch = Tool::new(&etcd).args(["node", "watch", "web"]).start();
+    let node = Tool::new(&etcd)
+        .args(REGISTER)
+        .args(["--ttl", "60s"])
+        .start();
+    node.says("registered  ").await;
+    watch.says("create  node web/n1").await;
+    etcd.kill9();
+    watch.notes("connection lost: ").await;
+    node.notes("connection lost: ").await;
+    etcd.restart().await;
+    watch.notes("connected again to ").await;
+    node.notes("the lease was kept").await;
+    put_node(&etcd, "web", "n2", "healthy").await;
+    watch.says("create  node web/n2").await;
+    node.stop("TERM").await.good();
+    watch.says("delete  node web/n1").await;
+    watch.stop("TERM").await.good();
+}
+
+#[tokio::test]
+async fn a_node_of_a_killed_process_is_gone_after_its_time() {
+    let server = Server::embedded().await;
+    let node = Tool::new(&server)
+        .args(REGISTER)
+        .args(["--ttl", "2s"])
+        .start();
+    node.says("registered  ").await;
+    let watch = Tool::new(&server).args(["node", "watch"]).start();
+    watch.says("create  node web/n1").await;
+    crate::support::process::signal(node.pid(), "KILL");
+    watch.says("delete  node web/n1").await;
+    drop(node);
+    watch.stop("TERM").await.good();
+    eventually(SOON, "only the group to be there", async || {
+        let keys = keys(&server).await;
+        if keys == ["/services/web"] {
+            Ok(())
+        } else {
+            Err(format!("{keys:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_watch_tells_rubbish_on_stderr() {
+    let server = Server::embedded().await;
+    let watch = Tool::new(&server)
+        .args(["node", "watch", "--changes-only"])
+        .start();
+    watch.notes("watching").await;
+    server
+        .etcdctl(&["put", "/services/web/nodes/x_t", "{\u{1b}[31m"])
+        .await;
+    put_node(&server, "web", "n", "healthy").await;
+    assert_eq!(
+        watch.notes("passed over").await,
+        "passed over `/services/web/nodes/x_t`: it is no JSON (line 1, column 2)"
+    );
+    watch.says("create  node web/n ").await;
+    watch.stop("TERM").await.good();
+}

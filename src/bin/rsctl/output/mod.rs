@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::table::Table;
+pub(crate) use self::table::{Table, printable};
 use crate::failure::Failure;
 
 /// The form of the output.

@@ -4,7 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Channel, Client, GetOptions, KvClient, LeaseClient, WatchClient};
+use etcd_client::{
+    Channel, Client, ClusterClient, GetOptions, KvClient, LeaseClient, MaintenanceClient,
+    WatchClient,
+};
 use tokio::time::Instant;
 
 pub(crate) use super::failure::{Failure, FailureKind};
@@ -118,7 +121,7 @@ impl ConnectOptions {
     }
 
     /// The options of TLS for this endpoint; `None` for plain text.
-    fn tls(&self, endpoint: &Endpoint) -> Option<TlsOptions> {
+    pub(super) fn tls(&self, endpoint: &Endpoint) -> Option<TlsOptions> {
         match endpoint.tls() {
             Some(false) => None,
             Some(true) => Some(self.tls.clone().unwrap_or_default()),
@@ -151,6 +154,21 @@ pub(crate) struct Connection {
     pub(crate) kv: KvClient,
     pub(crate) lease: LeaseClient,
     pub(crate) watch: WatchClient,
+    pub(crate) maintenance: MaintenanceClient,
+    pub(crate) cluster: ClusterClient,
+}
+
+impl Connection {
+    fn new(client: &Client, options: &ConnectOptions) -> Self {
+        let size = options.max_message_size;
+        Self {
+            kv: client.kv_client().max_decoding_message_size(size),
+            lease: client.lease_client(),
+            watch: client.watch_client().max_decoding_message_size(size),
+            maintenance: client.maintenance_client(),
+            cluster: client.cluster_client(),
+        }
+    }
 }
 
 /// Connects and reads `probe`, a key that need not exist.
@@ -164,19 +182,29 @@ pub(crate) async fn dial(
 ) -> Result<(Connection, Header), Failure> {
     call(options.dial_timeout, async {
         let client = connect(options, endpoint).await?;
-        let size = options.max_message_size;
-        let mut kv = client.kv_client().max_decoding_message_size(size);
+        let mut connection = Connection::new(&client, options);
         let read = GetOptions::new().with_count_only();
-        let answer = kv.get(probe, Some(read)).await?;
-        let connection = Connection {
-            kv,
-            lease: client.lease_client(),
-            watch: client.watch_client().max_decoding_message_size(size),
-        };
+        let answer = connection.kv.get(probe, Some(read)).await?;
         Ok((connection, Header::from(answer.header())))
     })
     .await
     .map_err(|failure| failure.of_first_call(options.tls(endpoint).is_some()))
+}
+
+/// Connects, and reads nothing: whoever comes next finds out whether somebody answers.
+pub(crate) async fn reach(
+    options: &ConnectOptions,
+    endpoint: &Endpoint,
+) -> Result<Connection, Failure> {
+    call(options.dial_timeout, async {
+        let client = connect(options, endpoint).await?;
+        Ok(Connection::new(&client, options))
+    })
+    .await
+    .map_err(|failure| Failure {
+        refused: true,
+        ..failure.of_first_call(options.tls(endpoint).is_some())
+    })
 }
 
 async fn connect(

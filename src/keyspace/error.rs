@@ -65,7 +65,22 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// All keys of the store, as etcd writes them.
+    fn is_all(&self) -> bool {
+        let all = ["\0", "\\u{0}"];
+        all.contains(&self.key.as_str()) && self.end.as_deref().is_some_and(|e| all.contains(&e))
+    }
+
     fn range(&self, quote: &str, between: &str) -> String {
+        if self.is_all() {
+            // In words, and as etcdctl wants it.
+            let text = if between == " " {
+                "--prefix ''"
+            } else {
+                "all keys"
+            };
+            return text.to_owned();
+        }
         let mut text = format!("{quote}{}{quote}", self.key);
         if let Some(end) = &self.end {
             text.push_str(&format!("{between}{quote}{end}{quote}"));
@@ -303,6 +318,68 @@ pub enum Error {
         /// The address that was asked.
         endpoint: Endpoint,
         /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// Something could not be read by a single call, though etcd was reached.
+    #[error("etcd at {endpoint} does not tell {what}: {cause}")]
+    Read {
+        /// What was to be read: a key, a range, a lease, in words.
+        what: String,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A single call could not write a key, or a transaction could not be carried out.
+    #[error(
+        "key `{key}` was {} by etcd at {endpoint}: {cause}{}",
+        if *uncertain { "perhaps written, perhaps not," } else { "not written" },
+        if *uncertain { "; look what is there before you try again" } else { "" }
+    )]
+    Write {
+        /// The key, or the first one of a transaction.
+        key: String,
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// Whether it may have been carried out all the same: nobody answered in time, or the
+        /// connection broke.
+        uncertain: bool,
+        /// What stood behind it.
+        #[source]
+        cause: Cause,
+    },
+
+    /// A key was to be written under a lease that is gone.
+    #[error(
+        "key `{key}` was not written by etcd at {endpoint}: its lease is gone, it ran out or was \
+         revoked; a new one must be granted"
+    )]
+    LeaseGone {
+        /// The key, or the first one of a transaction.
+        key: String,
+        /// The address that was asked.
+        endpoint: Endpoint,
+    },
+
+    /// The user may not do something that is no matter of a single key.
+    #[error(
+        "etcd at {endpoint} does not let {} {what}: {cause}; {cure}",
+        named(user.as_ref())
+    )]
+    NotPermitted {
+        /// The address that was asked.
+        endpoint: Endpoint,
+        /// The user's name, if one was given.
+        user: Option<String>,
+        /// What was to be done, such as `revoke lease 1f`.
+        what: String,
+        /// What to do.
+        cure: &'static str,
+        /// What etcd said.
         #[source]
         cause: Cause,
     },

@@ -28,6 +28,9 @@ pub(crate) enum FailureKind {
     Invalid,
     /// The revision asked for is compacted.
     Compacted,
+    /// The revision asked for is not there yet: the store is another one than before. To the
+    /// machines as [`FailureKind::Unavailable`].
+    Future,
 }
 
 /// A failed call.
@@ -36,6 +39,9 @@ pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     pub(crate) cause: Cause,
     pub(crate) elapsed: Duration,
+    /// The call was certainly not carried out: it was not sent, or etcd refused it. False if that
+    /// is not known.
+    pub(crate) refused: bool,
 }
 
 /// A permission of etcd that a step needs, written as `etcdctl role grant-permission` wants it.
@@ -53,6 +59,7 @@ impl Failure {
             kind,
             cause: Cause::new(cause),
             elapsed,
+            refused: false,
         }
     }
 
@@ -71,10 +78,12 @@ impl Failure {
             }
             kind => kind,
         };
+        let refused = is_refused(error, kind, &cause.to_string());
         Self {
             kind,
             cause,
             elapsed,
+            refused,
         }
     }
 
@@ -157,6 +166,43 @@ impl Failure {
     }
 }
 
+/// Whether a call was certainly not carried out.
+fn is_refused(error: &etcd_client::Error, kind: FailureKind, cause: &str) -> bool {
+    // What etcd says before it does anything. A full disk is among it; a time that ran out is not.
+    const BEFORE: [&str; 6] = [
+        "etcdserver: no leader",
+        "etcdserver: too many requests",
+        "database space exceeded",
+        "not supported for learner",
+        "revision of auth store is old",
+        "invalid auth token",
+    ];
+    match kind {
+        FailureKind::Unavailable => {
+            BEFORE.iter().any(|part| cause.contains(part)) || never_connected(error)
+        }
+        // An answer that is too large is the answer to a call that was carried out.
+        FailureKind::TooLarge => !cause.contains("decoded message"),
+        _ => true,
+    }
+}
+
+/// Whether there was no connection on which the call could have been sent.
+fn never_connected(error: &etcd_client::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = match error {
+        etcd_client::Error::GRpcStatus(status) => std::error::Error::source(status),
+        etcd_client::Error::TransportError(error) => Some(error),
+        _ => None,
+    };
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 /// Whether etcd says that it asks nobody for a user.
 pub(crate) fn is_auth_off(error: &etcd_client::Error) -> bool {
     matches!(error, etcd_client::Error::GRpcStatus(status)
@@ -208,6 +254,8 @@ fn classify_status(code: i32, message: &str) -> FailureKind {
         FailureKind::TooLarge
     } else if has("required revision has been compacted") {
         FailureKind::Compacted
+    } else if has("required revision is a future revision") {
+        FailureKind::Future
     } else if code == INVALID_ARGUMENT {
         FailureKind::Invalid
     } else {

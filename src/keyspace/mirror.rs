@@ -143,7 +143,9 @@ mod tests {
         Entry {
             key: key.as_bytes().to_vec(),
             value: Bytes::from_static(b"v"),
+            create_revision: 0,
             mod_revision,
+            version: 0,
             lease: 1,
         }
     }

@@ -11,8 +11,26 @@ pub(crate) struct Entry {
     pub(crate) key: Vec<u8>,
     /// Empty when only keys were asked for.
     pub(crate) value: Bytes,
+    pub(crate) create_revision: i64,
     pub(crate) mod_revision: i64,
+    pub(crate) version: i64,
     pub(crate) lease: i64,
+}
+
+impl From<etcd_client::KeyValue> for Entry {
+    fn from(kv: etcd_client::KeyValue) -> Self {
+        let (create_revision, mod_revision) = (kv.create_revision(), kv.mod_revision());
+        let (version, lease) = (kv.version(), kv.lease());
+        let (key, value) = kv.into_key_value();
+        Self {
+            key,
+            value: Bytes::from(value),
+            create_revision,
+            mod_revision,
+            version,
+            lease,
+        }
+    }
 }
 
 /// What one page asks for.
@@ -106,19 +124,8 @@ pub(crate) async fn read_page(
     Ok(Page {
         header: Header::from(answer.header()),
         more: answer.more(),
-        entries: answer.take_kvs().into_iter().map(entry).collect(),
+        entries: answer.take_kvs().into_iter().map(Entry::from).collect(),
     })
-}
-
-fn entry(kv: etcd_client::KeyValue) -> Entry {
-    let (mod_revision, lease) = (kv.mod_revision(), kv.lease());
-    let (key, value) = kv.into_key_value();
-    Entry {
-        key,
-        value: Bytes::from(value),
-        mod_revision,
-        lease,
-    }
 }
 
 #[cfg(test)]
@@ -136,7 +143,9 @@ mod tests {
                 .map(|key| Entry {
                     key: key.as_bytes().to_vec(),
                     value: Bytes::new(),
+                    create_revision: 1,
                     mod_revision: 1,
+                    version: 1,
                     lease: 0,
                 })
                 .collect(),

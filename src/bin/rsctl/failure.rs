@@ -82,9 +82,18 @@ impl std::fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Endpoint { .. } | Error::Config { .. } | Error::TooLarge { .. } => Code::Usage,
-            Error::Connect { .. } => Code::Unreachable,
-            Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. } => Code::Denied,
+            Error::Endpoint { .. }
+            | Error::Config { .. }
+            | Error::TooLarge { .. }
+            | Error::RefusedSize { .. } => Code::Usage,
+            Error::Connect { .. }
+            | Error::Write {
+                uncertain: true, ..
+            } => Code::Unreachable,
+            Error::Tls { .. }
+            | Error::Authenticate { .. }
+            | Error::Denied { .. }
+            | Error::NotPermitted { .. } => Code::Denied,
             _ => Code::Failed,
         };
         Self::new(code, error.to_string())

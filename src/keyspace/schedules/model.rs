@@ -322,7 +322,9 @@ impl Etcd {
                 } else {
                     value
                 },
+                create_revision: 0,
                 mod_revision,
+                version: 0,
                 lease,
             });
         }

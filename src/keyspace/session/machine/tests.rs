@@ -38,7 +38,9 @@ fn entry(key: &str, value: &str, mod_revision: i64, lease: i64) -> Entry {
     Entry {
         key: key.as_bytes().to_vec(),
         value: Bytes::copy_from_slice(value.as_bytes()),
+        create_revision: 0,
         mod_revision,
+        version: 0,
         lease,
     }
 }

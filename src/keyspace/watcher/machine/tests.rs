@@ -32,7 +32,9 @@ fn entry(key: &str, mod_revision: i64) -> Entry {
     Entry {
         key: key.as_bytes().to_vec(),
         value: Bytes::from_static(b"v"),
+        create_revision: 0,
         mod_revision,
+        version: 0,
         lease: 7,
     }
 }

@@ -10,4 +10,6 @@
 mod support;
 
 mod general;
+mod prometheus;
+mod render;
 mod tool;

@@ -303,3 +303,6 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,8 +80,9 @@ impl Pages {
             return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
         }
         let known = headers.get(IF_NONE_MATCH).and_then(|etags| etags.to_str().ok());
-        let is_same = |etag: &str| etag == "*" || etag.trim_start_matches("W/").as_bytes() == list.etag;
-        let mut response = if known.is_some_and(|known| known.split(',').map(str::trim).any(is_same)) {
+        let is_same = |etag: &str| etag == "*" || list.etag == *etag.trim_start_matches("W/");
+        let is_known = known.is_some_and(|known| known.split(',').map(str::trim).any(is_same));
+        let mut response = if is_known {
             page(StatusCode::NOT_MODIFIED, JSON, Bytes::new())
         } else {
             page(StatusCode::OK, JSON, list.body)

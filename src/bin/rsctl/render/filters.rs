@@ -1,6 +1,6 @@
 //! Filters for configuration files, beside the engine's own.
 
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use crate::data::address;
@@ -50,7 +50,7 @@ fn json(value: &Value, options: Kwargs) -> Result<String, Error> {
 fn from_json(text: &str) -> Result<Value, Error> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| wrong(format!("fromjson: {error}")))?;
-    Ok(Value::from_serialize(value))
+    Ok(Value::from(Serde(value)))
 }
 
 /// One word for a shell.
@@ -135,7 +135,7 @@ fn prometheus_targets(items: &Value) -> Result<Value, Error> {
         .and_then(serde_json::from_value)
         .map_err(|_| wrong("prometheus_targets: give it endpoints, services, groups or nodes"))?;
     let targets: Vec<_> = items.iter().flat_map(targets::of).collect();
-    Ok(Value::from_serialize(targets))
+    Ok(Value::from(Serde(targets)))
 }
 
 #[cfg(test)]
@@ -146,8 +146,8 @@ mod tests {
     fn apply(expression: &str, x: impl serde::Serialize) -> Result<String, Error> {
         let mut environment = Environment::new();
         add(&mut environment);
-        let context = std::collections::BTreeMap::from([("x", Value::from_serialize(&x))]);
-        environment.render_str(&format!("{{{{ {expression} }}}}"), Value::from_serialize(context))
+        let context = std::collections::BTreeMap::from([("x", Value::from(Serde(&x)))]);
+        environment.render_str(&format!("{{{{ {expression} }}}}"), Value::from(context))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 
 use super::{builtin, filters, names};
@@ -83,7 +84,8 @@ impl Template {
         let template = self.environment.get_template(&self.shown);
         let template = template.map_err(|error| self.explain(&error))?;
         let known = |name: &str| NAMES.contains(&name) || prefixes.contains(name);
-        let mut asked = template.undeclared_variables(false);
+        let undeclared = template.undeclared_variables(false);
+        let mut asked: BTreeSet<String> = undeclared.into_iter().collect();
         asked.remove(VARS);
         let names = names::names(&self.source);
         // `set x = x | sort` asks for x, though the engine thinks that it declares it.
@@ -124,11 +126,11 @@ impl Template {
         let mut context: BTreeMap<&str, Value> = data
             .0
             .iter()
-            .map(|(name, data)| (name.as_str(), Value::from_serialize(data)))
+            .map(|(name, data)| (name.as_str(), Value::from(Serde(data))))
             .collect();
-        context.insert(VARS, Value::from_serialize(vars));
+        context.insert(VARS, Value::from(Serde(vars)));
         let template = self.environment.get_template(&self.shown);
-        let text = template.and_then(|template| template.render(Value::from_serialize(&context)));
+        let text = template.and_then(|template| template.render(Value::from(context)));
         text.map_err(|error| self.explain(&error))
     }
 

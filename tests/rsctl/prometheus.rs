@@ -26,7 +26,13 @@ struct Served {
 impl Served {
     async fn start(server: &Store, args: &[&str]) -> Self {
         let running = Tool::new(server)
-            .args(["prometheus-sd", "--listen", "127.0.0.1:0", "--tree-root", "/r"])
+            .args([
+                "prometheus-sd",
+                "--listen",
+                "127.0.0.1:0",
+                "--tree-root",
+                "/r",
+            ])
             .args(args.iter().copied())
             .start();
         let line = running.notes("listening on http://").await;
@@ -68,7 +74,11 @@ impl Served {
         eventually(SOON, &format!("health to be {status}"), async || {
             let answer = self.get("/health").await;
             let health: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
-            if health["status"] == status { Ok(health) } else { Err(format!("{answer:?}")) }
+            if health["status"] == status {
+                Ok(health)
+            } else {
+                Err(format!("{answer:?}"))
+            }
         })
         .await
     }
@@ -86,7 +96,14 @@ async fn read(mut stream: TcpStream) -> Answer {
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let status = lines
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
     let headers = lines.map(|line| {
         let (name, value) = line.split_once(": ").unwrap();
         (name.to_ascii_lowercase(), value.to_owned())
@@ -107,7 +124,9 @@ async fn node(server: &Store, id: &str) {
     let value = format!(
         r#"{{"id":"{id}","exporter_type":"node","port":9100,"metrics_path":"/m","labels":{{"rack":"12"}},"status":"healthy","last_seen":"2026-01-01T00:00:00Z"}}"#
     );
-    server.etcdctl(&["put", &format!("/services/web/nodes/{id}_node"), &value]).await;
+    server
+        .etcdctl(&["put", &format!("/services/web/nodes/{id}_node"), &value])
+        .await;
 }
 
 async fn nodes_are_served_as_prometheus_reads_them(server: Server) {
@@ -155,12 +174,19 @@ async fn nodes_are_served_as_prometheus_reads_them(server: Server) {
 }
 
 async fn services_and_endpoints_are_served_if_asked_for(server: Server) {
-    server.etcdctl(&["put", "/r/service/db/main", "pg://u:secret@db-1:5432/x"]).await;
-    server.etcdctl(&["put", "/r/service/db/odd", "nowhere"]).await;
+    server
+        .etcdctl(&["put", "/r/service/db/main", "pg://u:secret@db-1:5432/x"])
+        .await;
+    server
+        .etcdctl(&["put", "/r/service/db/odd", "nowhere"])
+        .await;
     let served = Served::start(&server, &["--source", "services,endpoints"]).await;
     let list = served.list(1).await;
     assert_eq!(list[0]["targets"][0], "db-1:5432");
-    assert_eq!(list[0]["labels"]["__meta_osgi_service_location"], "pg://db-1:5432/x");
+    assert_eq!(
+        list[0]["labels"]["__meta_osgi_service_location"],
+        "pg://db-1:5432/x"
+    );
     let health = served.health("live").await;
     assert_eq!(health["sources"][0]["source"], "endpoints");
     assert_eq!(health["sources"][1]["entries"], 2);
@@ -183,9 +209,15 @@ async fn other_requests_are_told_what_there_is(server: Server) {
     let served = Served::start(&server, &["--allow-empty"]).await;
     served.list(0).await;
     let answer = served.get("/metrics").await;
-    assert_eq!((answer.status, answer.body.as_str()), (404, "there are /targets (also as /) and /health\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (404, "there are /targets (also as /) and /health\n")
+    );
     let answer = served.ask("POST /targets").await;
-    assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD"));
+    assert_eq!(
+        (answer.status, answer.headers["allow"].as_str()),
+        (405, "GET, HEAD")
+    );
     let answer = served.ask("HEAD /targets").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     assert_eq!(answer.headers["content-length"], "2");
@@ -194,7 +226,7 @@ async fn other_requests_are_told_what_there_is(server: Server) {
     served.end().await;
 }
 
-on_each_server!([embedded, etcd_3_5] (
+on_each_server!([embedded, etcd_3_5](
     nodes_are_served_as_prometheus_reads_them,
     services_and_endpoints_are_served_if_asked_for,
     an_empty_list_is_served_only_if_allowed,
@@ -211,19 +243,34 @@ async fn nothing_is_made_up_while_etcd_is_away() {
     let served = Served::start(&etcd, &["--hold", "1s", "--dial-timeout", "1s"]).await;
     let answer = served.get("/targets").await;
     assert_eq!(answer.status, 503);
-    assert!(answer.body.starts_with("groups: nothing was read yet"), "{}", answer.body);
+    assert!(
+        answer.body.starts_with("groups: nothing was read yet"),
+        "{}",
+        answer.body
+    );
     assert_eq!(served.get("/health").await.status, 503);
     etcd.restart().await;
     let list = served.list(3).await;
     // What is known is served on, also by one who finds it stale.
     etcd.kill9();
     let health = served.health("stale").await;
-    assert!(health["sources"][0]["error"].as_str().is_some_and(|e| e.contains("etcd")), "{health}");
+    assert!(
+        health["sources"][0]["error"]
+            .as_str()
+            .is_some_and(|e| e.contains("etcd")),
+        "{health}"
+    );
     assert_eq!(served.list(3).await, list);
     etcd.wipe();
     etcd.restart().await;
     let health = served.health("holding").await;
-    assert_eq!((&health["sources"][0]["entries"], &health["sources"][0]["held"]), (&0.into(), &3.into()));
+    assert_eq!(
+        (
+            &health["sources"][0]["entries"],
+            &health["sources"][0]["held"]
+        ),
+        (&0.into(), &3.into())
+    );
     assert_eq!(served.list(3).await, list);
     node(&etcd, "n2").await;
     served.list(1).await;
@@ -238,7 +285,10 @@ async fn a_connection_over_the_limit_is_served_when_another_ends() {
     served.list(0).await;
     let mut first = TcpStream::connect(&served.address).await.unwrap();
     // Half a request keeps the one place.
-    first.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    first
+        .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
     let finish = async {
         first.write_all(b"Connection: close\r\n\r\n").await.unwrap();
         read(first).await
@@ -258,9 +308,18 @@ async fn what_cannot_be_used_is_told_in_one_line() {
             .args(args.iter().copied())
     };
     for (args, expected) in [
-        (vec!["--listen", address.as_str()], "cannot listen on 127.0.0.1:[..]: [..]; choose another --listen"),
-        (vec!["--source", "services"], "the key below which services and switches are is missing[..]"),
-        (vec!["--base", "/"], "--base: it names no key; /services is one"),
+        (
+            vec!["--listen", address.as_str()],
+            "cannot listen on 127.0.0.1:[..]: [..]; choose another --listen",
+        ),
+        (
+            vec!["--source", "services"],
+            "the key below which services and switches are is missing[..]",
+        ),
+        (
+            vec!["--base", "/"],
+            "--base: it names no key; /services is one",
+        ),
     ] {
         let line = nowhere(&args).run().await.bad(2);
         assert_data_eq!(line, format!("rsctl: {expected}"));

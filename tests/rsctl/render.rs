@@ -67,11 +67,15 @@ async fn holds(path: &Path, expected: &str) {
 }
 
 async fn register(server: &Store, name: &str, location: &str) {
-    server.etcdctl(&["put", &format!("/r/service/web/{name}"), location]).await;
+    server
+        .etcdctl(&["put", &format!("/r/service/web/{name}"), location])
+        .await;
 }
 
 async fn unregister(server: &Store, name: &str) {
-    server.etcdctl(&["del", &format!("/r/service/web/{name}")]).await;
+    server
+        .etcdctl(&["del", &format!("/r/service/web/{name}")])
+        .await;
 }
 
 /// One line for each service.
@@ -99,7 +103,11 @@ backend web
     let ran = place.tool(&server, &args).run().await;
     assert_eq!(ran.good(), "haproxy.cfg: unchanged\n");
     unregister(&server, "b").await;
-    let ran = place.tool(&server, &args).args(["--output", "json"]).run().await;
+    let ran = place
+        .tool(&server, &args)
+        .args(["--output", "json"])
+        .run()
+        .await;
     assert_data_eq!(
         ran.good(),
         str![[r#"
@@ -122,7 +130,10 @@ async fn all_data_can_be_in_one_template(server: Server) {
         ("/r/switch/level", "7"),
         ("conf/a/b", "1"),
         ("conf/a/c", "{\"x\": [1, 2]}"),
-        ("/services/web", r#"{"name":"web","spec":{"password":"secret","common_labels":{"env":"prod"}}}"#),
+        (
+            "/services/web",
+            r#"{"name":"web","spec":{"password":"secret","common_labels":{"env":"prod"}}}"#,
+        ),
         (
             "/services/web/nodes/n1_node",
             r#"{"id":"n1","exporter_type":"node","port":9100,"metrics_path":"/m","labels":{"a":"b"},"status":"healthy","last_seen":"2026-01-01T00:00:00Z"}"#,
@@ -139,16 +150,22 @@ async fn all_data_can_be_in_one_template(server: Server) {
     });
     let value = encode(&ServiceInfo::new(description.unwrap()), "localhost").unwrap();
     let session = "4469111c-91c2-4dba-b64f-750d14243fda";
-    server.etcdctl(&["put", &format!("{TOP}/{session}"), session]).await;
-    server.etcdctl(&["put", &format!("{TOP}/{session}/e-1"), &value]).await;
-    server.etcdctl(&["put", &format!("{TOP}/rubbish"), "x"]).await;
+    server
+        .etcdctl(&["put", &format!("{TOP}/{session}"), session])
+        .await;
+    server
+        .etcdctl(&["put", &format!("{TOP}/{session}/e-1"), &value])
+        .await;
+    server
+        .etcdctl(&["put", &format!("{TOP}/rubbish"), "x"])
+        .await;
     place.write(
         "all.j2",
         "{% for e in endpoints %}\n\
          {{ e.id }} {{ e.interfaces | join(',') }} {{ e.address }} {{ e.session }} \
          {{ e.properties.weight }} {{ e.properties['endpoint.framework.uuid'] }}\n\
          {% endfor %}\n\
-         {% for s in switches %}\n{{ s.name }}={{ s.value }} {{ s.boolean }}\n{% endfor %}\n\
+         {% for s in switches %}\n{{ s.name }}={{ s.value }} {{ s.boolean | json }}\n{% endfor %}\n\
          {% for g in groups %}{% for n in g.nodes %}\n\
          {{ n.address }}{{ n.metrics_path }} {{ n.labels | json }}\n\
          {% endfor %}{% endfor %}\n\
@@ -170,7 +187,7 @@ endpoints: key `org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer
         str![[r#"
 e-1 org.example.Hello 10.0.0.9:8080 4469111c-91c2-4dba-b64f-750d14243fda 3 f-1
 fast=Yes true
-level=7 none
+level=7 null
 n1:9100/m {"a":"b","env":"prod"}
 1 2 a/b a/c
 1 ada
@@ -211,10 +228,16 @@ async fn an_empty_source_empties_no_file(server: Server) {
     let args = ["t", "--out", "out"];
     assert_data_eq!(
         place.tool(&server, &args).run().await.bad(1),
-        str![[r#"rsctl: HELD: out is not replaced: there are no services in etcd, and they may have been lost; if that is right, say --allow-empty=services"#]]
+        str![[
+            r#"rsctl: HELD: out is not replaced: there are no services in etcd, and they may have been lost; if that is right, say --allow-empty=services"#
+        ]]
     );
     assert_eq!(place.read("out"), "a web-1:80\n");
-    let ran = place.tool(&server, &args).args(["--allow-empty=services"]).run().await;
+    let ran = place
+        .tool(&server, &args)
+        .args(["--allow-empty=services"])
+        .run()
+        .await;
     assert_eq!(ran.good(), "out: written, 0 bytes\n");
 }
 
@@ -223,16 +246,38 @@ async fn a_failing_check_keeps_the_old_file(server: Server) {
     place.write("t", LINES);
     place.write("out", "old\n");
     register(&server, "a", "web-1:80").await;
-    let args = ["t", "--out", "out", "--check", "echo not good; test -f {} && false"];
+    let args = [
+        "t",
+        "--out",
+        "out",
+        "--check",
+        "echo not good; test -f {} && false",
+    ];
     assert_data_eq!(
         place.tool(&server, &args).run().await.bad(1),
-        str![[r#"rsctl: out is not replaced: --check `echo not good; test -f {} && false`: it ended with exit status: 1: not good"#]]
+        str![[
+            r#"rsctl: out is not replaced: --check `echo not good; test -f {} && false`: it ended with exit status: 1: not good"#
+        ]]
     );
-    assert_eq!((place.read("out").as_str(), place.names()), ("old\n", vec!["out".to_owned(), "t".to_owned()]));
+    assert_eq!(
+        (place.read("out").as_str(), place.names()),
+        ("old\n", vec!["out".to_owned(), "t".to_owned()])
+    );
     // One that passes, and a reload that fails: the file stays replaced, and the code tells.
-    let args = ["t", "--out", "out", "--check", "grep -q web \"$FILE\"", "--reload", "echo no; exit 7"];
+    let args = [
+        "t",
+        "--out",
+        "out",
+        "--check",
+        "grep -q web \"$FILE\"",
+        "--reload",
+        "echo no; exit 7",
+    ];
     let ran = place.tool(&server, &args).run().await;
-    assert_eq!((ran.code(), ran.stdout.as_str()), (5, "out: written, 11 bytes\n"));
+    assert_eq!(
+        (ran.code(), ran.stdout.as_str()),
+        (5, "out: written, 11 bytes\n")
+    );
     assert_data_eq!(
         ran.stderr,
         str![[r#"
@@ -242,7 +287,7 @@ rsctl: out is written, but --reload failed: it ended with exit status: 7: no
     );
 }
 
-on_each_server!([embedded, etcd_3_5] (
+on_each_server!([embedded, etcd_3_5](
     a_ready_template_is_written_once,
     all_data_can_be_in_one_template,
     a_dry_run_shows_what_would_change,
@@ -252,7 +297,10 @@ on_each_server!([embedded, etcd_3_5] (
 
 #[tokio::test]
 async fn ready_templates_are_listed_and_printed() {
-    let ran = Tool::alone().args(["render", "--list-templates"]).run().await;
+    let ran = Tool::alone()
+        .args(["render", "--list-templates"])
+        .run()
+        .await;
     assert_data_eq!(
         ran.good(),
         str![[r#"
@@ -263,9 +311,15 @@ prometheus  the nodes of all groups for file_sd_configs (groups)
 
 "#]]
     );
-    let ran = Tool::alone().args(["render", "--print-template", "nginx"]).run().await;
+    let ran = Tool::alone()
+        .args(["render", "--print-template", "nginx"])
+        .run()
+        .await;
     assert!(ran.good().contains("upstream {{ group.grouper | slug }} {"));
-    let ran = Tool::alone().args(["render", "--print-template", "apache"]).run().await;
+    let ran = Tool::alone()
+        .args(["render", "--print-template", "apache"])
+        .run()
+        .await;
     assert_data_eq!(
         ran.bad(2),
         str!["rsctl: there is no ready template `apache`; there are haproxy, nginx, prometheus"]
@@ -287,25 +341,72 @@ async fn what_cannot_be_used_is_told_in_one_line() {
             .args(args.iter().copied())
     };
     for (args, code, expected) in [
-        (vec!["nothing.j2"], 2, "the template nothing.j2 cannot be read: [..]; it is a path, or one of haproxy, nginx, prometheus"),
-        (vec!["./haproxy"], 2, "the template ./haproxy cannot be read: [..]"),
-        (vec!["typo"], 2, "typo:2:5: there is no `servics`: the data are endpoints, groups, services, switches, vars; --prefix servics=PREFIX adds the keys below a prefix"),
+        (
+            vec!["nothing.j2"],
+            2,
+            "the template nothing.j2 cannot be read: [..]; it is a path, or one of haproxy, nginx, prometheus",
+        ),
+        (
+            vec!["./haproxy"],
+            2,
+            "the template ./haproxy cannot be read: [..]",
+        ),
+        (
+            vec!["typo"],
+            2,
+            "typo:2:5: there is no `servics`: the data are endpoints, groups, services, switches, vars; --prefix servics=PREFIX adds the keys below a prefix",
+        ),
         (vec!["bad"], 2, "bad:1:[..]: syntax error: [..]"),
-        (vec!["undefined"], 2, "undefined:1:4: undefined value[..]"),
-        (vec!["t"], 2, "the key below which services and switches are is missing: give --tree-root[..]"),
-        (vec!["prometheus", "--base", "/"], 2, "--base: it names no key; /services is one"),
-        (vec!["t", "--tree-root", "/r", "--out", "none/out"], 2, "--out none/out: there is no folder [..]/none; create it first"),
-        (vec!["t", "--tree-root", "/r", "--out", "."], 2, "--out .: it is no regular file"),
-        (vec!["t", "--tree-root", "/r", "--allow-empty=service"], 2, "--allow-empty: `service` is no source; these are: endpoints, groups, services, switches"),
-        (vec!["plain", "--out", "out", "--watch"], 2, "--watch: the template names no data, so that nothing can change"),
-        (vec!["t", "--tree-root", "/r"], 3, "services: etcd at 127.0.0.1:1 cannot be reached [..]"),
+        (
+            vec!["undefined"],
+            2,
+            "undefined:1:[..]: undefined value[..]",
+        ),
+        (
+            vec!["t"],
+            2,
+            "the key below which services and switches are is missing: give --tree-root[..]",
+        ),
+        (
+            vec!["prometheus", "--base", "/"],
+            2,
+            "--base: it names no key; /services is one",
+        ),
+        (
+            vec!["t", "--tree-root", "/r", "--out", "none/out"],
+            2,
+            "--out none/out: there is no folder [..]/none; create it first",
+        ),
+        (
+            vec!["t", "--tree-root", "/r", "--out", "."],
+            2,
+            "--out .: it is no regular file",
+        ),
+        (
+            vec!["t", "--tree-root", "/r", "--allow-empty=service"],
+            2,
+            "--allow-empty: `service` is no source; these are: endpoints, groups, services, switches",
+        ),
+        (
+            vec!["plain", "--out", "out", "--watch"],
+            2,
+            "--watch: the template names no data, so that nothing can change",
+        ),
+        (
+            vec!["t", "--tree-root", "/r"],
+            3,
+            "services: etcd at 127.0.0.1:1 cannot be reached [..]",
+        ),
     ] {
         let line = nowhere(&args).run().await.bad(code);
         assert_data_eq!(line, format!("rsctl: {expected}"));
     }
     // Nothing is read for a template that asks for nothing.
     assert_eq!(nowhere(&["plain"]).run().await.good(), "1\n");
-    let ran = nowhere(&["-", "--set", "a=b"]).input("{{ vars.a }}\n").run().await;
+    let ran = nowhere(&["-", "--set", "a=b"])
+        .input("{{ vars.a }}\n")
+        .run()
+        .await;
     assert_eq!(ran.good(), "b\n");
 }
 
@@ -320,7 +421,14 @@ async fn rights_are_needed_only_for_what_a_template_names() {
         vec!["user", "grant-role", "root", "root"],
         vec!["user", "add", "ada:pass"],
         vec!["role", "add", "reader"],
-        vec!["role", "grant-permission", "reader", "read", "/r/service/", "/r/service0"],
+        vec![
+            "role",
+            "grant-permission",
+            "reader",
+            "read",
+            "/r/service/",
+            "/r/service0",
+        ],
         vec!["user", "grant-role", "ada", "reader"],
         vec!["auth", "enable"],
     ] {
@@ -328,21 +436,34 @@ async fn rights_are_needed_only_for_what_a_template_names() {
     }
     etcd.etcdctl_as("root:r");
     let user = ["--user", "ada:pass"];
-    let ran = place.tool(&etcd, &["nginx", "--out", "nginx.conf"]).args(user).run().await;
+    let ran = place
+        .tool(&etcd, &["nginx", "--out", "nginx.conf"])
+        .args(user)
+        .run()
+        .await;
     assert!(ran.good().starts_with("nginx.conf: written"));
-    for args in [vec!["prometheus"], vec!["prometheus", "--out", "p.json", "--watch"]] {
+    for args in [
+        vec!["prometheus"],
+        vec!["prometheus", "--out", "p.json", "--watch"],
+    ] {
         let line = place.tool(&etcd, &args).args(user).run().await;
         let line = line.stderr.lines().last().unwrap_or_default().to_owned();
         assert_data_eq!(
             line,
-            str!["rsctl: groups: etcd at [..] denies user `ada` to read `/services/` up to `/services0`: [..]"]
+            str![
+                "rsctl: groups: etcd at [..] denies user `ada` to read `/services/` up to `/services0`: [..]"
+            ]
         );
     }
     let ran = place.tool(&etcd, &["prometheus"]).args(user).run().await;
     ran.bad(4);
     let ran = place.tool(&etcd, &["prometheus", "--out", "p.json", "--watch"]);
     assert_eq!(ran.args(user).run().await.code(), 4);
-    let ran = place.tool(&etcd, &["nginx"]).args(["--user", "ada:wrong"]).run().await;
+    let ran = place
+        .tool(&etcd, &["nginx"])
+        .args(["--user", "ada:wrong"])
+        .run()
+        .await;
     ran.bad(4);
 }
 
@@ -350,7 +471,10 @@ async fn rights_are_needed_only_for_what_a_template_names() {
 async fn follow(place: &Place, server: &Store, args: &[&str]) -> Running {
     place.write("t", LINES);
     let watching = ["t", "--out", "out", "--watch", "--wait", "50ms"];
-    let running = place.tool(server, &watching).args(args.iter().copied()).start();
+    let running = place
+        .tool(server, &watching)
+        .args(args.iter().copied())
+        .start();
     running.notes("out follows services from now on").await;
     running
 }
@@ -380,7 +504,11 @@ async fn a_file_follows_the_registry(server: Server) {
         out,
         "out: written, 11 bytes\nout: written, 22 bytes\nout: written, 11 bytes\n"
     );
-    assert_eq!(place.read("reloads").lines().count(), 3, "once for each change");
+    assert_eq!(
+        place.read("reloads").lines().count(),
+        3,
+        "once for each change"
+    );
     assert_eq!(place.names(), ["out", "reloads", "t"]);
 }
 
@@ -393,7 +521,10 @@ async fn a_burst_gives_few_writes(server: Server) {
     let mut expected = String::from("a web:1\n");
     for number in 100..300 {
         let key = format!("/r/service/web/n{number}");
-        client.put(key, format!("web:{number}"), None).await.unwrap();
+        client
+            .put(key, format!("web:{number}"), None)
+            .await
+            .unwrap();
         expected.push_str(&format!("n{number} web:{number}\n"));
     }
     place.becomes("out", &expected).await;
@@ -406,15 +537,22 @@ async fn what_fails_while_watching_is_tried_again(server: Server) {
     let place = Place::new();
     register(&server, "a", "web:1").await;
     let commands = [
-        "--check", "! grep -q bad {}", "--reload", "test -f there && echo done >> reloads",
+        "--check",
+        "! grep -q bad {}",
+        "--reload",
+        "test -f there && echo done >> reloads",
     ];
     let running = follow(&place, &server, &commands).await;
-    running.notes("--reload failed: it ended with exit status: 1; it is tried again in ").await;
+    running
+        .notes("--reload failed: it ended with exit status: 1; it is tried again in ")
+        .await;
     place.becomes("out", "a web:1\n").await;
     place.write("there", "");
     place.becomes("reloads", "done\n").await;
     register(&server, "bad", "web:2").await;
-    running.notes("out is not replaced: --check `! grep -q bad {}`").await;
+    running
+        .notes("out is not replaced: --check `! grep -q bad {}`")
+        .await;
     assert_eq!(place.read("out"), "a web:1\n");
     register(&server, "c", "web:3").await;
     unregister(&server, "bad").await;
@@ -429,9 +567,13 @@ async fn the_last_one_that_goes_stays_in_the_file(server: Server) {
     let running = follow(&place, &server, &["--hold", "100ms"]).await;
     place.becomes("out", "a web:1\n").await;
     unregister(&server, "a").await;
-    running.notes("services: HELD: 1 vanished, nothing is left of them: they are kept until").await;
+    running
+        .notes("services: HELD: 1 vanished, nothing is left of them: they are kept until")
+        .await;
     register(&server, "b", "web:2").await;
-    running.notes("services: 1 that were kept are gone indeed").await;
+    running
+        .notes("services: 1 that were kept are gone indeed")
+        .await;
     place.becomes("out", "b web:2\n").await;
     let (out, _) = ends(running, "TERM").await;
     assert!(!out.contains(" 0 bytes"), "{out}");
@@ -442,7 +584,7 @@ async fn the_last_one_that_goes_stays_in_the_file(server: Server) {
     ends(running, "TERM").await;
 }
 
-on_each_server!([embedded, etcd_3_4] (
+on_each_server!([embedded, etcd_3_4](
     a_file_follows_the_registry,
     a_burst_gives_few_writes,
     what_fails_while_watching_is_tried_again,
@@ -458,15 +600,21 @@ async fn a_restart_of_etcd_is_survived_and_told() {
     let running = follow(&place, &etcd, &[]).await;
     place.becomes("out", "a web:1\nb web:2\n").await;
     etcd.kill9();
-    running.notes("services: the connection to etcd is lost, and what was read is kept").await;
+    running
+        .notes("services: the connection to etcd is lost, and what was read is kept")
+        .await;
     assert_eq!(place.read("out"), "a web:1\nb web:2\n");
     etcd.restart().await;
-    running.notes("services: connected to etcd at 127.0.0.1:").await;
+    running
+        .notes("services: connected to etcd at 127.0.0.1:")
+        .await;
     register(&etcd, "c", "web:3").await;
     place.becomes("out", "a web:1\nb web:2\nc web:3\n").await;
     // It may be an accident so soon after an outage: it is kept.
     unregister(&etcd, "a").await;
-    running.notes("HELD: 1 vanished, soon after trouble with etcd").await;
+    running
+        .notes("HELD: 1 vanished, soon after trouble with etcd")
+        .await;
     let (out, _) = ends(running, "TERM").await;
     assert_eq!(out.lines().count(), 2, "{out}");
     assert_eq!(place.read("out"), "a web:1\nb web:2\nc web:3\n");
@@ -484,11 +632,17 @@ async fn a_wiped_etcd_empties_no_file() {
     place.becomes("out", all).await;
     etcd.wipe();
     etcd.restart().await;
-    running.notes("services: etcd's history is another than before").await;
-    running.notes("services: HELD: 3 vanished, nothing is left of them").await;
+    running
+        .notes("services: etcd's history is another than before")
+        .await;
+    running
+        .notes("services: HELD: 3 vanished, nothing is left of them")
+        .await;
     assert_eq!(place.read("out"), all);
     register(&etcd, "b", "web:9").await;
-    running.notes("services: 2 that were kept are gone indeed").await;
+    running
+        .notes("services: 2 that were kept are gone indeed")
+        .await;
     place.becomes("out", "b web:9\n").await;
     let (out, _) = ends(running, "TERM").await;
     assert!(!out.contains(" 0 bytes"), "{out}");
@@ -503,11 +657,16 @@ async fn a_watch_waits_for_an_etcd_that_is_away_and_ends_well() {
     place.write("t", LINES);
     let start = || {
         place
-            .tool(&etcd, &["t", "--out", "out", "--watch", "--dial-timeout", "1s"])
+            .tool(
+                &etcd,
+                &["t", "--out", "out", "--watch", "--dial-timeout", "1s"],
+            )
             .start()
     };
     let (first, second) = (start(), start());
-    first.notes("services: waiting for etcd: etcd at 127.0.0.1:").await;
+    first
+        .notes("services: waiting for etcd: etcd at 127.0.0.1:")
+        .await;
     second.notes("services: waiting for etcd: ").await;
     let (out, _) = ends(first, "INT").await;
     assert_eq!(out, "");

@@ -34,7 +34,9 @@ pub(crate) fn split(text: &str) -> Option<Address> {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     // What stands before an @ is a user, and nobody's business.
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
@@ -90,8 +92,21 @@ mod tests {
     #[test]
     fn what_has_no_host_or_port_has_no_address() {
         for text in [
-            "", "web", "web:", ":80", "web:0", "web:70000", "web:x", "grpc://web", "[nonsense]:80",
-            "::1", "a b:80", "a;b:80", "a\nb:80", "http://", "a{:80",
+            "",
+            "web",
+            "web:",
+            ":80",
+            "web:0",
+            "web:70000",
+            "web:x",
+            "grpc://web",
+            "[nonsense]:80",
+            "::1",
+            "a b:80",
+            "a;b:80",
+            "a\nb:80",
+            "http://",
+            "a{:80",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }

@@ -157,7 +157,10 @@ impl Held {
     }
 
     fn take_out(&mut self, key: Vec<u8>, gone: &mut BTreeMap<Vec<u8>, Kept>) {
-        if self.entries.get(&key).is_some_and(|kept| kept.suspect.is_none())
+        if self
+            .entries
+            .get(&key)
+            .is_some_and(|kept| kept.suspect.is_none())
             && let Some(kept) = self.entries.remove(&key)
         {
             gone.insert(key, kept);
@@ -166,11 +169,18 @@ impl Held {
 
     /// Believes what vanished, or keeps it.
     fn decide(&mut self, gone: BTreeMap<Vec<u8>, Kept>, now: Instant) {
-        let holders: BTreeSet<&[u8]> = gone.iter().filter_map(|(key, kept)| kept.holder(key)).collect();
+        let holders: BTreeSet<&[u8]> = gone
+            .iter()
+            .filter_map(|(key, kept)| kept.holder(key))
+            .collect();
         let living: BTreeSet<&[u8]> = self.there().collect();
         let vanished = holders.difference(&living).count();
         let left = living.len();
-        while self.vanished.front().is_some_and(|at| now.saturating_duration_since(*at) > self.rules.hold) {
+        while self
+            .vanished
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) > self.rules.hold)
+        {
             self.vanished.pop_front();
         }
         self.vanished.extend(std::iter::repeat_n(now, vanished));
@@ -219,7 +229,10 @@ impl Held {
 
     /// The holders of entries that are there.
     fn there(&self) -> impl Iterator<Item = &[u8]> {
-        let there = self.entries.iter().filter(|(_, kept)| kept.suspect.is_none());
+        let there = self
+            .entries
+            .iter()
+            .filter(|(_, kept)| kept.suspect.is_none());
         there.filter_map(|(key, kept)| kept.holder(key))
     }
 
@@ -265,12 +278,23 @@ impl Held {
         if self.living() == 0 && !self.rules.allow_empty {
             return;
         }
-        let before = self.entries.values().filter(|kept| kept.item.counts()).count();
-        self.entries.retain(|_, kept| kept.suspect.is_none_or(|until| until > now));
-        let after = self.entries.values().filter(|kept| kept.item.counts()).count();
+        let before = self
+            .entries
+            .values()
+            .filter(|kept| kept.item.counts())
+            .count();
+        self.entries
+            .retain(|_, kept| kept.suspect.is_none_or(|until| until > now));
+        let after = self
+            .entries
+            .values()
+            .filter(|kept| kept.item.counts())
+            .count();
         if before > after {
             let (name, ended) = (self.source.name(), before - after);
-            self.note(format!("{name}: {ended} that were kept are gone indeed, and are let go"));
+            self.note(format!(
+                "{name}: {ended} that were kept are gone indeed, and are let go"
+            ));
         }
     }
 

@@ -95,7 +95,12 @@ mod tests {
 
     fn keys(names: &[&str]) -> Keys {
         let entry = |name: &&str| parse("p", format!("p{name}").as_bytes(), name.as_bytes());
-        Keys::new(names.iter().map(|name| entry(name).unwrap_or_else(|e| panic!("{e}"))).collect())
+        Keys::new(
+            names
+                .iter()
+                .map(|name| entry(name).unwrap_or_else(|e| panic!("{e}")))
+                .collect(),
+        )
     }
 
     #[test]
@@ -123,12 +128,21 @@ mod tests {
     #[test]
     fn a_list_has_whole_keys_and_names_below_the_prefix() {
         let list = keys(&["/a/b"]).list;
-        assert_eq!((list[0].key.as_str(), list[0].name.as_str()), ("p/a/b", "/a/b"));
+        assert_eq!(
+            (list[0].key.as_str(), list[0].name.as_str()),
+            ("p/a/b", "/a/b")
+        );
     }
 
     #[test]
     fn bytes_that_are_no_text_are_refused() {
-        assert_eq!(parse("p", b"p\xff", b""), Err("the key is not UTF-8".to_owned()));
-        assert_eq!(parse("p", b"p", b"\xff"), Err("the value is not UTF-8".to_owned()));
+        assert_eq!(
+            parse("p", b"p\xff", b""),
+            Err("the key is not UTF-8".to_owned())
+        );
+        assert_eq!(
+            parse("p", b"p", b"\xff"),
+            Err("the value is not UTF-8".to_owned())
+        );
     }
 }

@@ -70,7 +70,9 @@ struct Delivery {
 impl Delivery {
     /// Notices an outage before the changes that come after it: the minder may be late.
     fn notice(&mut self, now: Instant) {
-        let Some(status) = self.view.status.get() else { return };
+        let Some(status) = self.view.status.get() else {
+            return;
+        };
         let (failures, synced) = {
             let status = status.borrow();
             (status.counts.failures, status.synced.is_some())
@@ -189,7 +191,9 @@ impl Live {
 
     pub(crate) fn standing(&self) -> Vec<Standing> {
         let views = self.views.iter();
-        views.map(|(view, watcher)| view.standing(&watcher.status().borrow())).collect()
+        views
+            .map(|(view, watcher)| view.standing(&watcher.status().borrow()))
+            .collect()
     }
 }
 
@@ -236,7 +240,10 @@ async fn mind(view: Arc<View>, watcher: Arc<Watcher>) {
         if lost && live {
             lost = false;
             view.held.lock().unsettle(Instant::now());
-            output::note(&format!("{}: connected to etcd at {} again", view.name, now.endpoint));
+            output::note(&format!(
+                "{}: connected to etcd at {} again",
+                view.name, now.endpoint
+            ));
         }
         let (notes, deadline) = {
             let mut held = view.held.lock();
@@ -259,7 +266,11 @@ async fn mind(view: Arc<View>, watcher: Arc<Watcher>) {
 }
 
 fn tell_lost(name: &str, status: &WatchStatus) {
-    let error = status.last_error.as_ref().map(Error::to_string).unwrap_or_default();
+    let error = status
+        .last_error
+        .as_ref()
+        .map(Error::to_string)
+        .unwrap_or_default();
     let error = output::printable(&error);
     output::note(&if status.synced.is_some() {
         format!("{name}: the connection to etcd is lost, and what was read is kept: {error}")

@@ -120,7 +120,12 @@ impl Source {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Places {
     /// The key below which groups are. Default: /services, as etcd-registry's documentation has it.
-    #[arg(long, value_name = "KEY", default_value = "/services", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "/services",
+        hide_default_value = true
+    )]
     pub(crate) base: String,
 }
 
@@ -137,7 +142,9 @@ impl Places {
             },
             other => {
                 let names = NAMES.join(", ");
-                Err(Failure::usage(format!("`{other}` is no source; these are: {names}")))
+                Err(Failure::usage(format!(
+                    "`{other}` is no source; these are: {names}"
+                )))
             }
         }
     }
@@ -145,14 +152,22 @@ impl Places {
 
 /// What the keys of empusa begin with. As in etcd v2 all begin with a slash.
 fn tree_root(context: &Context) -> Result<String, Failure> {
-    let given = context.options.empusa.tree_root.as_deref().filter(|root| !root.is_empty());
+    let given = context
+        .options
+        .empusa
+        .tree_root
+        .as_deref()
+        .filter(|root| !root.is_empty());
     let root = given.ok_or_else(|| {
         Failure::usage(
             "the key below which services and switches are is missing: give --tree-root, \
              EMPUSA_TREE_ROOT, or tree-root in the file of settings",
         )
     })?;
-    let segments: Vec<&str> = root.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = root
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     Ok(match segments.join("/").as_str() {
         "" => String::new(),
         path => format!("/{path}"),

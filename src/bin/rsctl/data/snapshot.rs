@@ -92,7 +92,10 @@ fn endpoints<'a>(items: impl Iterator<Item = Seen<'a>>) -> Vec<Endpoint> {
             }
         }
     }
-    newest.into_values().map(|(_, endpoint)| endpoint.clone()).collect()
+    newest
+        .into_values()
+        .map(|(_, endpoint)| endpoint.clone())
+        .collect()
 }
 
 /// By name, with their nodes. A group whose own key is gone or unreadable is known by its nodes.

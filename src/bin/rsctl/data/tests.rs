@@ -22,7 +22,10 @@ fn data(source: &Source, keys: &[(&str, &str)]) -> serde_json::Value {
 fn services_have_their_hosts_and_ports() {
     let services = data(
         &Source::Services("/r".to_owned()),
-        &[("/r/service/db/one", "postgres://u:p@db-1:5432/x"), ("/r/service/web/a", "somewhere")],
+        &[
+            ("/r/service/db/one", "postgres://u:p@db-1:5432/x"),
+            ("/r/service/web/a", "somewhere"),
+        ],
     );
     assert_eq!(
         services,
@@ -39,7 +42,11 @@ fn services_have_their_hosts_and_ports() {
 fn switches_have_booleans_where_they_are() {
     let switches = data(
         &Source::Switches("/r".to_owned()),
-        &[("/r/switch/a", "Enabled"), ("/r/switch/b", "no"), ("/r/switch/c", "42")],
+        &[
+            ("/r/switch/a", "Enabled"),
+            ("/r/switch/b", "no"),
+            ("/r/switch/c", "42"),
+        ],
     );
     assert_eq!(
         switches,
@@ -100,7 +107,10 @@ fn rubbish_is_told_by_what_is_wrong_with_it() {
     let text = wrong(Source::Services("/r".to_owned()), "/r/service/a");
     assert!(text.contains("must end with TYPE/NAME"), "{text}");
     let text = wrong(Source::Groups("/g".to_owned()), "/g/a");
-    assert!(text.contains("the value cannot be read: expected value"), "{text}");
+    assert!(
+        text.contains("the value cannot be read: expected value"),
+        "{text}"
+    );
     let text = wrong(Source::Endpoints("top".parse().unwrap()), "top/x");
     assert!(text.contains("x"), "{text}");
 }

@@ -43,7 +43,12 @@ impl Pages {
         }
     }
 
-    pub(super) fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Bytes> {
+    pub(super) fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let text = format!("{method} is not served; use GET\n");
             let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
@@ -79,7 +84,9 @@ impl Pages {
                         --allow-empty serves an empty list\n";
             return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
         }
-        let known = headers.get(IF_NONE_MATCH).and_then(|etags| etags.to_str().ok());
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .and_then(|etags| etags.to_str().ok());
         let is_same = |etag: &str| etag == "*" || list.etag == *etag.trim_start_matches("W/");
         let is_known = known.is_some_and(|known| known.split(',').map(str::trim).any(is_same));
         let mut response = if is_known {
@@ -93,7 +100,11 @@ impl Pages {
 
     /// Why there is nothing to be served, if there is nothing.
     fn missing(&self) -> Option<String> {
-        let unread = self.live.standing().into_iter().find(|standing| !standing.read)?;
+        let unread = self
+            .live
+            .standing()
+            .into_iter()
+            .find(|standing| !standing.read)?;
         let source = unread.source;
         Some(match unread.error {
             Some(error) => format!("{source}: nothing was read yet: {error}"),

@@ -24,10 +24,21 @@ use crate::signals;
 #[command(after_long_help = include_str!("help.txt"))]
 pub(crate) struct Args {
     /// The address to listen on; 0.0.0.0 is for all hosts. Default: 127.0.0.1:9099.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9099", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9099",
+        hide_default_value = true
+    )]
     listen: String,
     /// What is served; repeatable, or separated by commas. Default: groups.
-    #[arg(long, value_name = "SOURCE", value_enum, value_delimiter = ',', default_value = "groups")]
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "groups"
+    )]
     #[arg(hide_default_value = true)]
     source: Vec<Choice>,
     /// How long what vanished is served on, if it may be an accident, as in 500ms or 1m. Default:
@@ -40,7 +51,12 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_empty: bool,
     /// Connections at a time; others wait. Default: 64.
-    #[arg(long, value_name = "NUMBER", default_value_t = 64, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 64,
+        hide_default_value = true
+    )]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     max_connections: u16,
     #[command(flatten)]

@@ -91,7 +91,9 @@ fn of_node(node: &Node) -> Option<Target> {
     labels.meta("exporter_type", &node.exporter_type);
     let path = &node.metrics_path;
     let slash = if path.starts_with('/') { "" } else { "/" };
-    labels.0.insert("__metrics_path__".to_owned(), format!("{slash}{path}"));
+    labels
+        .0
+        .insert("__metrics_path__".to_owned(), format!("{slash}{path}"));
     Some(labels.target(address))
 }
 
@@ -132,7 +134,9 @@ fn of_endpoint(endpoint: &Endpoint) -> Option<Target> {
 }
 
 fn text_of(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// With commas also at both ends, as Prometheus' own lists have them: a pattern finds `,item,`.
@@ -146,7 +150,10 @@ fn list(items: &[String]) -> String {
 /// A label's name of what may be none.
 fn fit(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut fit: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+    let mut fit: String = name
+        .chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .collect();
     if !fit.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         fit.insert(0, '_');
     }
@@ -178,7 +185,10 @@ mod tests {
             port: Some(9100),
             address: Some("n1:9100".to_owned()),
             metrics_path: "metrics".to_owned(),
-            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            labels: labels
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             status: "healthy".to_owned(),
         }
     }
@@ -208,8 +218,14 @@ mod tests {
 
     #[test]
     fn a_node_steers_no_scraping_by_its_labels() {
-        let labels = [("__address__", "evil:1"), ("__metrics_path__", "/x"), ("--scheme--", "x")];
-        let target = of_node(&node(&labels)).map(|target| target.labels).unwrap_or_default();
+        let labels = [
+            ("__address__", "evil:1"),
+            ("__metrics_path__", "/x"),
+            ("--scheme--", "x"),
+        ];
+        let target = of_node(&node(&labels))
+            .map(|target| target.labels)
+            .unwrap_or_default();
         let steering: Vec<_> = target
             .iter()
             .filter(|(name, _)| name.starts_with("__") && !name.starts_with("__meta_"))

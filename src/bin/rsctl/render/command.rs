@@ -49,7 +49,9 @@ impl Line {
                 drop(group);
                 let limit = self.limit;
                 let told = tail(&mut output);
-                return Err(format!("it did not end within {limit:?} and was ended{told}"));
+                return Err(format!(
+                    "it did not end within {limit:?} and was ended{told}"
+                ));
             }
         };
         if status.success() {
@@ -94,7 +96,11 @@ fn tail(output: &mut std::fs::File) -> String {
     };
     match read() {
         Ok(text) => {
-            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let lines: Vec<&str> = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect();
             if lines.is_empty() {
                 return String::new();
             }
@@ -121,17 +127,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("it's a \"file\" $HOME");
         std::fs::write(&file, "x").unwrap();
-        line("test -f {} && test -f \"$FILE\"").run(&file).await.unwrap();
+        line("test -f {} && test -f \"$FILE\"")
+            .run(&file)
+            .await
+            .unwrap();
         assert!(line("test -d {}").run(&file).await.is_err());
     }
 
     #[tokio::test]
     async fn a_failure_tells_what_the_command_wrote() {
-        let error = line("echo one; echo two >&2; exit 3").run(Path::new("x")).await;
-        assert_eq!(error.unwrap_err(), "it ended with exit status: 3: one | two");
+        let error = line("echo one; echo two >&2; exit 3")
+            .run(Path::new("x"))
+            .await;
+        assert_eq!(
+            error.unwrap_err(),
+            "it ended with exit status: 3: one | two"
+        );
         let error = line("printf '\\033[1m'; false").run(Path::new("x")).await;
-        assert_eq!(error.unwrap_err(), "it ended with exit status: 1: \\u{1b}[1m");
-        let error = line("yes long | head -c 100000; false").run(Path::new("x")).await;
+        assert_eq!(
+            error.unwrap_err(),
+            "it ended with exit status: 1: \\u{1b}[1m"
+        );
+        let error = line("yes long | head -c 100000; false")
+            .run(Path::new("x"))
+            .await;
         assert!(error.unwrap_err().len() < 10_000);
     }
 
@@ -162,7 +181,9 @@ mod tests {
         let pid = folder.path().join("pid");
         line("sleep 1000 & echo $! > {}").run(&pid).await.unwrap();
         let pid = std::fs::read_to_string(&pid).unwrap();
-        let killed = std::process::Command::new("sh").args(["-c", &format!("kill {pid}")]).status();
+        let killed = std::process::Command::new("sh")
+            .args(["-c", &format!("kill {pid}")])
+            .status();
         assert!(killed.unwrap().success(), "it should still run");
     }
 }

@@ -48,7 +48,9 @@ impl Target {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         if !folder.is_dir() {
             let folder = folder.display();
-            return Err(wrong(format!("there is no folder {folder}; create it first")));
+            return Err(wrong(format!(
+                "there is no folder {folder}; create it first"
+            )));
         }
         Ok(Self {
             shown: shown.to_owned(),
@@ -110,7 +112,9 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(self.failure("cannot be looked at", &error)),
         };
-        let own = new.metadata().map_err(|error| self.failure("cannot be looked at", &error))?;
+        let own = new
+            .metadata()
+            .map_err(|error| self.failure("cannot be looked at", &error))?;
         if (old.uid(), old.gid()) != (own.uid(), own.gid()) {
             let owner = format!("cannot keep its owner {}:{}", old.uid(), old.gid());
             fchown(new, Some(old.uid()), Some(old.gid()))
@@ -175,7 +179,10 @@ mod tests {
         assert_eq!(fs::read_to_string(prepared.path()).unwrap(), "new");
         let mode = fs::metadata(prepared.path()).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o640, "a secret is not readable for a moment either");
-        let (inode, other) = (fs::metadata(&path).unwrap().ino(), fs::metadata(prepared.path()).unwrap().ino());
+        let (inode, other) = (
+            fs::metadata(&path).unwrap().ino(),
+            fs::metadata(prepared.path()).unwrap().ino(),
+        );
         prepared.replace().unwrap();
         assert_eq!(target.read().unwrap().unwrap(), b"new");
         let now = fs::metadata(&path).unwrap();
@@ -190,7 +197,10 @@ mod tests {
         let target = Target::new(&folder.path().join("a.json")).unwrap();
         let prepared = target.prepare("new").unwrap();
         let name = names(folder.path()).remove(0);
-        assert!(name.starts_with(".a.json.") && name.ends_with(".tmp"), "{name}");
+        assert!(
+            name.starts_with(".a.json.") && name.ends_with(".tmp"),
+            "{name}"
+        );
         drop(prepared);
         assert_eq!(names(folder.path()), [""; 0]);
         assert_eq!(target.read().unwrap(), None);
@@ -202,7 +212,12 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
-        Target::new(&link).unwrap().prepare("new").unwrap().replace().unwrap();
+        Target::new(&link)
+            .unwrap()
+            .prepare("new")
+            .unwrap()
+            .replace()
+            .unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
     }

@@ -106,7 +106,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !name.starts_with(first) || !name.chars().all(rest) {
-        return Err(format!("`{name}` is no name: letters, digits and _, no digit first"));
+        return Err(format!(
+            "`{name}` is no name: letters, digits and _, no digit first"
+        ));
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -147,7 +149,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if let Some(name) = &args.print_template {
         let ready = builtin::find(name).ok_or_else(|| {
             let names = builtin::names();
-            Failure::usage(format!("there is no ready template `{name}`; there are {names}"))
+            Failure::usage(format!(
+                "there is no ready template `{name}`; there are {names}"
+            ))
         })?;
         return output::print(ready.source);
     }
@@ -197,9 +201,8 @@ impl Job {
             });
         }
         let allow_empty = AllowEmpty(args.allow_empty.iter().cloned().collect());
-        let known = |name: &str| {
-            name == "*" || NAMES.contains(&name) || prefixes.contains_key(name)
-        };
+        let known =
+            |name: &str| name == "*" || NAMES.contains(&name) || prefixes.contains_key(name);
         if let Some(name) = allow_empty.0.iter().find(|name| !known(name)) {
             return Err(Failure::usage(format!(
                 "--allow-empty: `{name}` is no source; these are: {}",
@@ -247,7 +250,9 @@ impl Job {
         }
         let text = self.render(data)?;
         if context.output.format() != Format::Table {
-            return context.output.show_text(&Rendered { text: &text }, String::new);
+            return context
+                .output
+                .show_text(&Rendered { text: &text }, String::new);
         }
         let mut out = std::io::stdout().lock();
         if out.is_terminal() {
@@ -348,7 +353,9 @@ fn dry_run(job: &Job, target: &Target, data: &Snapshot, context: &Context) -> Re
         bytes: text.len(),
         diff: Some(diff.clone()),
     };
-    context.output.show_text(&outcome, || diff::coloured(&diff))?;
+    context
+        .output
+        .show_text(&outcome, || diff::coloured(&diff))?;
     let empty = job.wrongly_empty(data);
     if exists && !empty.is_empty() {
         return Err(Failure::no(writer::held(target, &empty)));

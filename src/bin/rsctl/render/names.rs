@@ -47,7 +47,9 @@ pub(super) fn names(source: &str) -> Vec<Name<'_>> {
             names.truncate(before);
             at = end_of_raw(source, end);
         } else if close == "%}" && matches!(first, Some("set" | "with")) {
-            names[before..].iter_mut().for_each(|name| name.assigns = true);
+            names[before..]
+                .iter_mut()
+                .for_each(|name| name.assigns = true);
         }
     }
     names
@@ -102,7 +104,10 @@ fn in_tag<'a>(source: &'a str, from: usize, to: usize, names: &mut Vec<Name<'a>>
             let offset = from + index;
             let text = &source[offset..to];
             let length = text.find(|c| !is_name(c)).unwrap_or(text.len());
-            while chars.next_if(|(next, _)| from + next < offset + length).is_some() {}
+            while chars
+                .next_if(|(next, _)| from + next < offset + length)
+                .is_some()
+            {}
             if before != '.' && !c.is_numeric() {
                 names.push(Name {
                     text: &text[..length],
@@ -121,7 +126,11 @@ fn in_tag<'a>(source: &'a str, from: usize, to: usize, names: &mut Vec<Name<'a>>
 pub(super) fn position(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset).unwrap_or(source);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |text| text.chars().count()) + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |text| text.chars().count())
+        + 1;
     (line, column)
 }
 
@@ -136,17 +145,29 @@ mod tests {
     #[test]
     fn names_stand_in_tags_outside_strings_and_comments() {
         assert_eq!(texts("a {{ b.c | d(e='f g }}') }} h"), ["b", "d", "e"]);
-        assert_eq!(texts("{# a #}{% if b1 == 2 %}{%- endif -%}"), ["if", "b1", "endif"]);
+        assert_eq!(
+            texts("{# a #}{% if b1 == 2 %}{%- endif -%}"),
+            ["if", "b1", "endif"]
+        );
         assert_eq!(texts("{ a } {{ b"), ["b"]);
         assert_eq!(texts(r#"{{ "a\"b" ~ c }}"#), ["c"]);
-        assert_eq!(texts("{% raw %}{{ a }}{% endraw %}{{ b }}"), ["endraw", "b"]);
+        assert_eq!(texts("{% raw %}{{ a }}{% endraw %}{{ b }}"), ["b"]);
     }
 
     #[test]
     fn names_in_assignments_are_known_as_such() {
         let source = "{% set a = b | sort %}{{ c }}";
-        let assigned: Vec<_> = names(source).into_iter().map(|n| (n.text, n.assigns)).collect();
-        let expected = [("set", true), ("a", true), ("b", true), ("sort", true), ("c", false)];
+        let assigned: Vec<_> = names(source)
+            .into_iter()
+            .map(|n| (n.text, n.assigns))
+            .collect();
+        let expected = [
+            ("set", true),
+            ("a", true),
+            ("b", true),
+            ("sort", true),
+            ("c", false),
+        ];
         assert_eq!(assigned, expected);
     }
 

@@ -114,7 +114,10 @@ mod tests {
         let path = folder.path().join("a");
         let mut writer = writer(&path, None);
         // Nothing can be lost where nothing is.
-        assert_eq!(writer.offer("x", &["groups"]).await.unwrap(), Offer::Written);
+        assert_eq!(
+            writer.offer("x", &["groups"]).await.unwrap(),
+            Offer::Written
+        );
         assert_eq!(writer.offer("x", &[]).await.unwrap(), Offer::Unchanged);
         assert_eq!(writer.offer("y", &[]).await.unwrap(), Offer::Written);
         assert_eq!(fs::read_to_string(&path).unwrap(), "y");
@@ -129,7 +132,10 @@ mod tests {
         let Offer::Refused(reason) = writer.offer("bad", &[]).await.unwrap() else {
             panic!("a bad file was taken");
         };
-        assert!(reason.contains("--check `grep -q good {}`: it ended with exit status: 1"), "{reason}");
+        assert!(
+            reason.contains("--check `grep -q good {}`: it ended with exit status: 1"),
+            "{reason}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), "good 1");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -141,11 +147,19 @@ mod tests {
         fs::write(&path, "much").unwrap();
         let mut writer = writer(&path, None);
         let offer = writer.offer("", &["services", "groups"]).await.unwrap();
-        let Offer::Held(reason) = offer else { panic!("{offer:?}") };
+        let Offer::Held(reason) = offer else {
+            panic!("{offer:?}")
+        };
         assert!(reason.contains("--allow-empty=services,groups"), "{reason}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "much");
         // It says what they say, so nothing was lost.
-        assert_eq!(writer.offer("much", &["groups"]).await.unwrap(), Offer::Unchanged);
-        assert_eq!(writer.offer("more", &["groups"]).await.unwrap(), Offer::Written);
+        assert_eq!(
+            writer.offer("much", &["groups"]).await.unwrap(),
+            Offer::Unchanged
+        );
+        assert_eq!(
+            writer.offer("more", &["groups"]).await.unwrap(),
+            Offer::Written
+        );
     }
 }

@@ -120,13 +120,21 @@ fn a_source_is_never_emptied_by_itself() {
     world.gone(&["a"]);
     world.gone(&["b"]);
     assert_eq!(world.names(), "b", "the first was believed");
-    assert!(world.notes().contains("HELD: 1 vanished, nothing is left of them"));
+    assert!(
+        world
+            .notes()
+            .contains("HELD: 1 vanished, nothing is left of them")
+    );
     for _ in 0..1000 {
         world.pass(HOLD);
         world.confirm();
     }
     assert_eq!(world.names(), "b");
-    assert_eq!(world.held.next_deadline(), None, "nothing is to be done until somebody comes");
+    assert_eq!(
+        world.held.next_deadline(),
+        None,
+        "nothing is to be done until somebody comes"
+    );
 }
 
 #[test]
@@ -138,7 +146,11 @@ fn who_comes_first_gives_the_others_time() {
     world.comes("b");
     assert_eq!(world.names(), "a b c");
     world.confirm();
-    assert_eq!(world.names(), "a b c", "its time begins with the first that came");
+    assert_eq!(
+        world.names(),
+        "a b c",
+        "its time begins with the first that came"
+    );
     world.pass(HOLD / 2);
     world.comes("c");
     world.pass(HOLD / 2);
@@ -176,7 +188,11 @@ fn after_an_outage_nothing_is_believed_at_once() {
     world.confirm();
     assert!(world.names().starts_with("b c"), "{}", world.names());
     world.gone(&["b"]);
-    assert!(world.names().starts_with("c d"), "the unrest is over: {}", world.names());
+    assert!(
+        world.names().starts_with("c d"),
+        "the unrest is over: {}",
+        world.names()
+    );
 }
 
 #[test]
@@ -213,7 +229,11 @@ fn many_that_vanish_within_a_hold_are_kept_also_one_by_one() {
     world.gone(&["b"]);
     world.pass(HOLD / 4);
     world.gone(&["c"]);
-    assert_eq!(world.names(), "c d e f g", "the third of seven is one too many");
+    assert_eq!(
+        world.names(),
+        "c d e f g",
+        "the third of seven is one too many"
+    );
     assert!(world.notes().contains("too many at once"));
     let mut slow = World::new(&["a", "b", "c", "d", "e", "f", "g"]);
     for name in ["a", "b", "c", "d"] {
@@ -231,7 +251,11 @@ fn few_of_many_are_not_many() {
     world.gone(&["s10", "s11", "s12", "s13"]);
     assert!(world.names().starts_with("s14"), "{}", world.names());
     world.gone(&["s14", "s15"]);
-    assert!(world.names().starts_with("s14"), "six of twenty are: {}", world.names());
+    assert!(
+        world.names().starts_with("s14"),
+        "six of twenty are: {}",
+        world.names()
+    );
 }
 
 #[test]
@@ -263,7 +287,10 @@ fn a_session_with_many_endpoints_vanishes_as_one() {
     };
     let mut held = Held::new(Source::Endpoints(top), rules);
     let now = Instant::now();
-    let sessions = ["4469111c-91c2-4dba-b64f-750d14243fda", "aaaaaaaa-91c2-4dba-b64f-750d14243fda"];
+    let sessions = [
+        "4469111c-91c2-4dba-b64f-750d14243fda",
+        "aaaaaaaa-91c2-4dba-b64f-750d14243fda",
+    ];
     let put = |session: &str, id: &str| Change::Put {
         key: format!("top/{session}/{id}").into_bytes(),
         value: Bytes::from(endpoint(id)),
@@ -299,9 +326,7 @@ fn a_session_with_many_endpoints_vanishes_as_one() {
 }
 
 fn endpoint(id: &str) -> String {
-    let property = |name: &str, value: &str| {
-        serde_json::json!({"type": "string", "name": name, "value": value})
-    };
+    let property = |name: &str, value: &str| serde_json::json!({"type": "string", "name": name, "value": value});
     serde_json::json!({
         "location": "ecfosgisvc://h:32565/x", "priority": 0, "weight": 0, "servicename": "x",
         "ttl": 0,

@@ -75,20 +75,95 @@ fn render(name: &str, data: &Snapshot, vars: &[(&str, &str)]) -> String {
 
 #[test]
 fn haproxy_gets_a_backend_for_each_type() {
-    assert_data_eq!(render("haproxy", &services(), &[]), str![[r#""#]]);
+    assert_data_eq!(
+        render("haproxy", &services(), &[]),
+        str![[r##"
+# Written by rsctl from the services in etcd. What is changed here is lost.
+
+backend Web
+    balance roundrobin
+    server a 10.0.0.1:80 check
+
+backend db
+    balance roundrobin
+    server main [::1]:5432 check
+    server odd_one_____server_evil_6.6.6.6_1-d14a3bac db-2:5432 check
+    # left out, since its location has no host and port: "unreachable"
+
+backend nothing_usable-468c28ca
+    balance roundrobin
+    # left out, since its location has no host and port: "x"
+
+backend web
+    balance roundrobin
+    server a web-1:80 check
+
+"##]]
+    );
 }
 
 #[test]
 fn nginx_gets_an_upstream_for_each_type_with_servers() {
     assert_data_eq!(
         render("nginx", &services(), &[("server", "max_fails=3")]),
-        str![[r#""#]]
+        str![[r#"
+# Written by rsctl from the services in etcd. What is changed here is lost.
+
+upstream Web {
+    server 10.0.0.1:80 max_fails=3; # a
+}
+
+upstream db {
+    server [::1]:5432 max_fails=3; # main
+    server db-2:5432 max_fails=3; # odd_one_____server_evil_6.6.6.6_1-d14a3bac
+}
+
+upstream web {
+    server web-1:80 max_fails=3; # a
+}
+
+"#]]
     );
 }
 
 #[test]
 fn prometheus_gets_the_nodes_of_all_groups() {
-    assert_data_eq!(render("prometheus", &groups(), &[]), str![[r#""#]]);
+    assert_data_eq!(
+        render("prometheus", &groups(), &[]),
+        str![[r#"
+[
+  {
+    "targets": [
+      "n1:9100"
+    ],
+    "labels": {
+      "__meta_osgi_exporter_type": "node_exporter",
+      "__meta_osgi_group": "web",
+      "__meta_osgi_label_env": "prod 1",
+      "__meta_osgi_node_id": "n1",
+      "__meta_osgi_node_status": "healthy",
+      "__meta_osgi_source": "groups",
+      "__metrics_path__": "/metrics",
+      "env": "prod 1"
+    }
+  },
+  {
+    "targets": [
+      "n2:9100"
+    ],
+    "labels": {
+      "__meta_osgi_exporter_type": "node_exporter",
+      "__meta_osgi_group": "web",
+      "__meta_osgi_node_id": "n2",
+      "__meta_osgi_node_status": "healthy",
+      "__meta_osgi_source": "groups",
+      "__metrics_path__": "/metrics"
+    }
+  }
+]
+
+"#]]
+    );
 }
 
 /// What `file_sd_configs` takes: a list of objects with `targets`, texts, and `labels`, texts by

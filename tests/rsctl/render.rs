@@ -287,14 +287,6 @@ rsctl: out is written, but --reload failed: it ended with exit status: 7: no
     );
 }
 
-on_each_server!([embedded, etcd_3_5](
-    a_ready_template_is_written_once,
-    all_data_can_be_in_one_template,
-    a_dry_run_shows_what_would_change,
-    an_empty_source_empties_no_file,
-    a_failing_check_keeps_the_old_file,
-));
-
 #[tokio::test]
 async fn ready_templates_are_listed_and_printed() {
     let ran = Tool::alone()
@@ -584,7 +576,12 @@ async fn the_last_one_that_goes_stays_in_the_file(server: Server) {
     ends(running, "TERM").await;
 }
 
-on_each_server!([embedded, etcd_3_4](
+on_each_server!([embedded, etcd_3_5](
+    a_ready_template_is_written_once,
+    all_data_can_be_in_one_template,
+    a_dry_run_shows_what_would_change,
+    an_empty_source_empties_no_file,
+    a_failing_check_keeps_the_old_file,
     a_file_follows_the_registry,
     a_burst_gives_few_writes,
     what_fails_while_watching_is_tried_again,

@@ -87,10 +87,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     places: Places,
     /// List the ready templates.
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["template", "print_template"])]
     list_templates: bool,
     /// Print a ready template, to begin one's own with.
-    #[arg(long, value_name = "NAME", exclusive = true)]
+    #[arg(long, value_name = "NAME", conflicts_with = "template")]
     print_template: Option<String>,
 }
 

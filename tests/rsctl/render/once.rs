@@ -1,85 +1,15 @@
-//! `rsctl render`.
-
-use std::fs;
-use std::path::Path;
+//! One rendering.
 
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{ServiceInfo, encode};
-use osgi_remote::keyspace::{Client, ConnectOptions};
 use osgi_remote::props;
 use snapbox::{assert_data_eq, str};
-use tempfile::TempDir;
 
-use crate::support::{Etcd, EtcdVersion, Server, Store, eventually, on_each_server};
-use crate::tool::{Running, SOON, Tool};
+use super::{LINES, Place, register, unregister};
+use crate::support::{Etcd, EtcdVersion, Server, on_each_server};
+use crate::tool::Tool;
 
 const TOP: &str = "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer";
-
-/// A folder for templates and files, in which the tool runs.
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder }
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.path().join(name)).unwrap()
-    }
-
-    /// The files, also those that begin with a dot.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn tool(&self, server: &Store, args: &[&str]) -> Tool {
-        Tool::new(server)
-            .folder(self.folder.path())
-            .args(["render", "--tree-root", "/r"])
-            .args(args.iter().copied())
-    }
-
-    async fn becomes(&self, name: &str, expected: &str) {
-        let path = self.folder.path().join(name);
-        holds(&path, expected).await;
-    }
-}
-
-async fn holds(path: &Path, expected: &str) {
-    let what = format!("{} to hold {expected:?}", path.display());
-    eventually(SOON, &what, async || {
-        let text = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
-        if text == expected { Ok(()) } else { Err(text) }
-    })
-    .await;
-}
-
-async fn register(server: &Store, name: &str, location: &str) {
-    server
-        .etcdctl(&["put", &format!("/r/service/web/{name}"), location])
-        .await;
-}
-
-async fn unregister(server: &Store, name: &str) {
-    server
-        .etcdctl(&["del", &format!("/r/service/web/{name}")])
-        .await;
-}
-
-/// One line for each service.
-const LINES: &str = "{% for s in services %}\n{{ s.name }} {{ s.address }}\n{% endfor %}\n";
 
 async fn a_ready_template_is_written_once(server: Server) {
     let place = Place::new();
@@ -87,7 +17,7 @@ async fn a_ready_template_is_written_once(server: Server) {
     register(&server, "b", "web-2:8080").await;
     let args = ["haproxy", "--out", "haproxy.cfg"];
     let ran = place.tool(&server, &args).run().await;
-    assert_eq!(ran.good(), "haproxy.cfg: written, 181 bytes\n");
+    assert_eq!(ran.good(), "haproxy.cfg: written, 173 bytes\n");
     assert_data_eq!(
         place.read("haproxy.cfg"),
         str![[r#"
@@ -114,7 +44,7 @@ backend web
 {
   "file": "haproxy.cfg",
   "result": "written",
-  "bytes": 151
+  "bytes": 143
 }
 
 "#]]
@@ -459,215 +389,10 @@ async fn rights_are_needed_only_for_what_a_template_names() {
     ran.bad(4);
 }
 
-/// Starts to follow the services, with the file's first content.
-async fn follow(place: &Place, server: &Store, args: &[&str]) -> Running {
-    place.write("t", LINES);
-    let watching = ["t", "--out", "out", "--watch", "--wait", "50ms"];
-    let running = place
-        .tool(server, &watching)
-        .args(args.iter().copied())
-        .start();
-    running.notes("out follows services from now on").await;
-    running
-}
-
-/// Ends well, and gives what it wrote to stdout and to stderr.
-async fn ends(running: Running, signal: &str) -> (String, String) {
-    let ran = running.stop(signal).await;
-    assert_eq!(ran.code(), 0, "{}", ran.stderr);
-    (ran.stdout, ran.stderr)
-}
-
-async fn a_file_follows_the_registry(server: Server) {
-    let place = Place::new();
-    register(&server, "a", "web-1:80").await;
-    let running = follow(&place, &server, &["--reload", "echo again >> reloads"]).await;
-    place.becomes("out", "a web-1:80\n").await;
-    register(&server, "b", "web-2:80").await;
-    place.becomes("out", "a web-1:80\nb web-2:80\n").await;
-    place.becomes("reloads", "again\nagain\n").await;
-    // The same again is no change.
-    register(&server, "b", "web-2:80").await;
-    unregister(&server, "a").await;
-    place.becomes("out", "b web-2:80\n").await;
-    place.becomes("reloads", "again\nagain\nagain\n").await;
-    let (out, _) = ends(running, "TERM").await;
-    assert_eq!(
-        out,
-        "out: written, 11 bytes\nout: written, 22 bytes\nout: written, 11 bytes\n"
-    );
-    assert_eq!(
-        place.read("reloads").lines().count(),
-        3,
-        "once for each change"
-    );
-    assert_eq!(place.names(), ["out", "reloads", "t"]);
-}
-
-async fn a_burst_gives_few_writes(server: Server) {
-    let place = Place::new();
-    register(&server, "a", "web:1").await;
-    let running = follow(&place, &server, &["--wait", "2s", "--max-wait", "60s"]).await;
-    place.becomes("out", "a web:1\n").await;
-    let client = Client::new(ConnectOptions::parse(&server.endpoint()).unwrap()).unwrap();
-    let mut expected = String::from("a web:1\n");
-    for number in 100..300 {
-        let key = format!("/r/service/web/n{number}");
-        client
-            .put(key, format!("web:{number}"), None)
-            .await
-            .unwrap();
-        expected.push_str(&format!("n{number} web:{number}\n"));
-    }
-    place.becomes("out", &expected).await;
-    let (out, _) = ends(running, "INT").await;
-    let writes = out.lines().count();
-    assert!((2..12).contains(&writes), "{writes} writes for 200 changes");
-}
-
-async fn what_fails_while_watching_is_tried_again(server: Server) {
-    let place = Place::new();
-    register(&server, "a", "web:1").await;
-    let commands = [
-        "--check",
-        "! grep -q bad {}",
-        "--reload",
-        "test -f there && echo done >> reloads",
-    ];
-    let running = follow(&place, &server, &commands).await;
-    running
-        .notes("--reload failed: it ended with exit status: 1; it is tried again in ")
-        .await;
-    place.becomes("out", "a web:1\n").await;
-    place.write("there", "");
-    place.becomes("reloads", "done\n").await;
-    register(&server, "bad", "web:2").await;
-    running
-        .notes("out is not replaced: --check `! grep -q bad {}`")
-        .await;
-    assert_eq!(place.read("out"), "a web:1\n");
-    register(&server, "c", "web:3").await;
-    unregister(&server, "bad").await;
-    place.becomes("out", "a web:1\nc web:3\n").await;
-    place.becomes("reloads", "done\ndone\n").await;
-    ends(running, "TERM").await;
-}
-
-async fn the_last_one_that_goes_stays_in_the_file(server: Server) {
-    let place = Place::new();
-    register(&server, "a", "web:1").await;
-    let running = follow(&place, &server, &["--hold", "100ms"]).await;
-    place.becomes("out", "a web:1\n").await;
-    unregister(&server, "a").await;
-    running
-        .notes("services: HELD: 1 vanished, nothing is left of them: they are kept until")
-        .await;
-    register(&server, "b", "web:2").await;
-    running
-        .notes("services: 1 that were kept are gone indeed")
-        .await;
-    place.becomes("out", "b web:2\n").await;
-    let (out, _) = ends(running, "TERM").await;
-    assert!(!out.contains(" 0 bytes"), "{out}");
-    // Where it is allowed it is written, after the hold.
-    let running = follow(&place, &server, &["--hold", "100ms", "--allow-empty"]).await;
-    unregister(&server, "b").await;
-    place.becomes("out", "").await;
-    ends(running, "TERM").await;
-}
-
 on_each_server!([embedded, etcd_3_5](
     a_ready_template_is_written_once,
     all_data_can_be_in_one_template,
     a_dry_run_shows_what_would_change,
     an_empty_source_empties_no_file,
     a_failing_check_keeps_the_old_file,
-    a_file_follows_the_registry,
-    a_burst_gives_few_writes,
-    what_fails_while_watching_is_tried_again,
-    the_last_one_that_goes_stays_in_the_file,
 ));
-
-#[tokio::test]
-async fn a_restart_of_etcd_is_survived_and_told() {
-    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
-    let place = Place::new();
-    register(&etcd, "a", "web:1").await;
-    register(&etcd, "b", "web:2").await;
-    let running = follow(&place, &etcd, &[]).await;
-    place.becomes("out", "a web:1\nb web:2\n").await;
-    etcd.kill9();
-    running
-        .notes("services: the connection to etcd is lost, and what was read is kept")
-        .await;
-    assert_eq!(place.read("out"), "a web:1\nb web:2\n");
-    etcd.restart().await;
-    running
-        .notes("services: connected to etcd at 127.0.0.1:")
-        .await;
-    register(&etcd, "c", "web:3").await;
-    place.becomes("out", "a web:1\nb web:2\nc web:3\n").await;
-    // It may be an accident so soon after an outage: it is kept.
-    unregister(&etcd, "a").await;
-    running
-        .notes("HELD: 1 vanished, soon after trouble with etcd")
-        .await;
-    let (out, _) = ends(running, "TERM").await;
-    assert_eq!(out.lines().count(), 2, "{out}");
-    assert_eq!(place.read("out"), "a web:1\nb web:2\nc web:3\n");
-}
-
-#[tokio::test]
-async fn a_wiped_etcd_empties_no_file() {
-    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
-    let place = Place::new();
-    for name in ["a", "b", "c"] {
-        register(&etcd, name, "web:1").await;
-    }
-    let running = follow(&place, &etcd, &["--hold", "1s"]).await;
-    let all = "a web:1\nb web:1\nc web:1\n";
-    place.becomes("out", all).await;
-    etcd.wipe();
-    etcd.restart().await;
-    running
-        .notes("services: etcd's history is another than before")
-        .await;
-    running
-        .notes("services: HELD: 3 vanished, nothing is left of them")
-        .await;
-    assert_eq!(place.read("out"), all);
-    register(&etcd, "b", "web:9").await;
-    running
-        .notes("services: 2 that were kept are gone indeed")
-        .await;
-    place.becomes("out", "b web:9\n").await;
-    let (out, _) = ends(running, "TERM").await;
-    assert!(!out.contains(" 0 bytes"), "{out}");
-}
-
-#[tokio::test]
-async fn a_watch_waits_for_an_etcd_that_is_away_and_ends_well() {
-    let mut etcd = Etcd::start(EtcdVersion::V3_4).await;
-    register(&etcd, "a", "web:1").await;
-    etcd.stop().await;
-    let place = Place::new();
-    place.write("t", LINES);
-    let start = || {
-        place
-            .tool(
-                &etcd,
-                &["t", "--out", "out", "--watch", "--dial-timeout", "1s"],
-            )
-            .start()
-    };
-    let (first, second) = (start(), start());
-    first
-        .notes("services: waiting for etcd: etcd at 127.0.0.1:")
-        .await;
-    second.notes("services: waiting for etcd: ").await;
-    let (out, _) = ends(first, "INT").await;
-    assert_eq!(out, "");
-    etcd.restart().await;
-    place.becomes("out", "a web:1\n").await;
-    ends(second, "TERM").await;
-}

@@ -146,13 +146,11 @@ pub(super) fn switch(prefix: &str, key: &[u8], value: &[u8]) -> Result<Switch, S
 
 #[derive(Deserialize)]
 struct WireGroup {
-    #[serde(default)]
-    spec: WireSpec,
+    spec: Option<WireSpec>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct WireSpec {
-    #[serde(default)]
     common_labels: Option<BTreeMap<String, String>>,
 }
 
@@ -160,40 +158,46 @@ struct WireSpec {
 struct WireNode {
     id: String,
     exporter_type: String,
-    #[serde(default)]
-    port: i64,
-    #[serde(default)]
-    metrics_path: String,
-    #[serde(default)]
+    port: Option<i64>,
+    metrics_path: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    status: String,
+    status: Option<String>,
+}
+
+/// What is wrong with a value, without anything of it: it may hold a password.
+fn wrong(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a field is missing or of another type",
+        _ => "it is no JSON",
+    };
+    format!("the value cannot be read: {what} (line {line}, column {column})")
 }
 
 /// Reads `<prefix><group>` and `<prefix><group>/nodes/<id>_<type>`.
 pub(super) fn group_or_node(prefix: &str, key: &[u8], value: &[u8]) -> Result<Item, String> {
-    let wrong = |error: serde_json::Error| format!("the value cannot be read: {error}");
     let segments: Vec<&str> = below(prefix, key)?.split('/').collect();
     match segments[..] {
         [name] => {
-            let group: WireGroup = serde_json::from_slice(value).map_err(wrong)?;
+            let group: WireGroup = serde_json::from_slice(value).map_err(|error| wrong(&error))?;
+            let labels = group.spec.and_then(|spec| spec.common_labels);
             Ok(Item::Group(GroupEntry {
                 name: name.to_owned(),
-                labels: group.spec.common_labels.unwrap_or_default(),
+                labels: labels.unwrap_or_default(),
             }))
         }
         [group, "nodes", _] => {
-            let node: WireNode = serde_json::from_slice(value).map_err(wrong)?;
+            let node: WireNode = serde_json::from_slice(value).map_err(|error| wrong(&error))?;
+            let port = node.port.and_then(|port| u16::try_from(port).ok());
+            let path = node.metrics_path.filter(|path| !path.is_empty());
             Ok(Item::Node(NodeEntry {
                 group: group.to_owned(),
                 id: node.id,
                 exporter_type: node.exporter_type,
-                port: u16::try_from(node.port).ok().filter(|port| *port != 0),
-                metrics_path: Some(node.metrics_path)
-                    .filter(|path| !path.is_empty())
-                    .unwrap_or_else(|| "/metrics".to_owned()),
+                port: port.filter(|port| *port != 0),
+                metrics_path: path.unwrap_or_else(|| "/metrics".to_owned()),
                 labels: node.labels.unwrap_or_default(),
-                status: node.status,
+                status: node.status.unwrap_or_default(),
             }))
         }
         _ => Err("the key is of no group and no node".to_owned()),

@@ -107,10 +107,26 @@ fn rubbish_is_told_by_what_is_wrong_with_it() {
     let text = wrong(Source::Services("/r".to_owned()), "/r/service/a");
     assert!(text.contains("must end with TYPE/NAME"), "{text}");
     let text = wrong(Source::Groups("/g".to_owned()), "/g/a");
-    assert!(
-        text.contains("the value cannot be read: expected value"),
-        "{text}"
+    assert_eq!(
+        text,
+        "the value cannot be read: it is no JSON (line 1, column 1)"
     );
     let text = wrong(Source::Endpoints("top".parse().unwrap()), "top/x");
     assert!(text.contains("x"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_a_group_tells_nothing_of_its_credentials() {
+    let source = Source::Groups("/g".to_owned());
+    for value in [
+        r#"{"spec":"s3cret"}"#,
+        r#"{"spec":{"common_labels":{"a":"b","c":["s3cret"]}}}"#,
+    ] {
+        let error = source.parse(b"/g/a", value.as_bytes()).unwrap_err();
+        assert!(error.contains("of another type"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    source
+        .parse(b"/g/a", br#"{"spec":null,"created":null}"#)
+        .unwrap();
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use super::filters;
 use crate::output::printable;
 
 /// What is told of a command's output: its end.
@@ -33,8 +34,7 @@ impl Line {
         let mut output = tempfile::tempfile().map_err(cannot)?;
         let mut command = Command::new("sh");
         command
-            // The path is an argument and no part of the text: it may hold anything.
-            .args(["-c", &self.text.replace("{}", "\"$1\""), "rsctl"])
+            .args(["-c", &self.text.replace("{}", word(file)), "rsctl"])
             .arg(file)
             .env("FILE", file)
             .stdin(Stdio::null())
@@ -58,6 +58,16 @@ impl Line {
             return Ok(());
         }
         Err(format!("it ended with {status}{}", tail(&mut output)))
+    }
+}
+
+/// What stands for the file in a command line. A plain path is written as it is, so that it does not
+/// matter whether the user put {} in quotes; any other one is an argument, and can hold what it
+/// likes.
+fn word(file: &Path) -> &str {
+    match file.to_str() {
+        Some(path) if filters::is_plain(path) => path,
+        _ => "\"$1\"",
     }
 }
 
@@ -132,6 +142,17 @@ mod tests {
             .await
             .unwrap();
         assert!(line("test -d {}").run(&file).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn quotes_around_a_plain_path_do_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.cfg");
+        std::fs::write(&file, "x").unwrap();
+        line("test -f {} && test -f '{}' && test -f \"{}\"")
+            .run(&file)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

@@ -70,7 +70,7 @@ fn shell(text: &str) -> Result<String, Error> {
 }
 
 /// Characters that mean nothing to shells, HAProxy and nginx.
-fn is_plain(text: &str) -> bool {
+pub(super) fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,+=".contains(c);
     !text.is_empty() && text.chars().all(plain)
 }

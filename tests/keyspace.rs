@@ -25,6 +25,7 @@ on_each_server!(
     nothing_is_put_in_the_steady_state,
     later_news_replaces_earlier_news_that_is_not_written_yet,
     dropping_the_future_does_not_take_the_wish_back,
+    the_session_keys_own_value_changes_under_its_lease_and_outlives_it,
     a_value_over_the_limit_is_refused_before_anything_is_sent,
     a_key_outside_the_session_is_refused,
     a_dead_endpoint_of_the_list_is_passed_over,
@@ -246,6 +247,36 @@ async fn dropping_the_future_does_not_take_the_wish_back(etcd: Server) {
     drop(session.put(format!("{ROOT}/a"), "1"));
     held(&session).await;
     assert!(etcd.get(&format!("{ROOT}/a")).await.is_some());
+}
+
+async fn the_session_keys_own_value_changes_under_its_lease_and_outlives_it(etcd: Server) {
+    let session = open(&etcd, 10);
+    let registered = session.ready_within(SOON).await.unwrap();
+    let first = session.set_value("1").await.unwrap().revision;
+    let second = session.set_value("2").await.unwrap().revision;
+    assert!(registered.revision < first && first < second);
+    // What is there already is not put again.
+    assert_eq!(session.set_value("2").await.unwrap().revision, second);
+    let lease = registered.lease;
+    let expected = [(ROOT.to_owned(), "2".to_owned(), lease)];
+    assert_eq!(stored(&etcd).await, expected);
+    let error = session.set_value(vec![0; 1_500_001]).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+
+    etcd.etcdctl(&["lease", "revoke", &format!("{lease:x}")])
+        .await;
+    session.audit();
+    let again = eventually(
+        SOON,
+        "the key to come back with its last value",
+        async || match stored(&etcd).await.as_slice() {
+            [(_, value, again)] if value == "2" && *again != lease => Ok(*again),
+            other => Err(format!("{other:?}")),
+        },
+    );
+    let again = again.await;
+    session.close(SOON).await.unwrap();
+    assert!(!etcd.leases().await.contains(&again));
 }
 
 async fn a_value_over_the_limit_is_refused_before_anything_is_sent(etcd: Server) {

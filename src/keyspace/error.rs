@@ -89,6 +89,18 @@ impl Denial {
     }
 }
 
+/// Something that a user of etcd may not do, and that is no matter of a single key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The user's name, if one was given.
+    pub user: Option<String>,
+    /// What was to be done, such as `revoke lease 1f`.
+    pub what: String,
+    /// What to do.
+    pub cure: &'static str,
+}
+
 /// An error of the key space, named after the step that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -367,18 +379,16 @@ pub enum Error {
 
     /// The user may not do something that is no matter of a single key.
     #[error(
-        "etcd at {endpoint} does not let {} {what}: {cause}; {cure}",
-        named(user.as_ref())
+        "etcd at {endpoint} does not let {} {}: {cause}; {}",
+        named(refusal.user.as_ref()),
+        refusal.what,
+        refusal.cure
     )]
     NotPermitted {
         /// The address that was asked.
         endpoint: Endpoint,
-        /// The user's name, if one was given.
-        user: Option<String>,
-        /// What was to be done, such as `revoke lease 1f`.
-        what: String,
-        /// What to do.
-        cure: &'static str,
+        /// Who was not to do what.
+        refusal: Box<Refusal>,
         /// What etcd said.
         #[source]
         cause: Cause,

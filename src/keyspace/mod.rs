@@ -41,7 +41,7 @@ pub use self::client::{
 pub use self::connect::ConnectOptions;
 pub use self::credentials::Credentials;
 pub use self::endpoint::{DEFAULT_PORT, Endpoint};
-pub use self::error::{Cause, Denial, Error};
+pub use self::error::{Cause, Denial, Error, Refusal};
 pub use self::session::{
     Committed, Registered, Session, SessionConfig, SessionCounts, SessionPhase, SessionStatus,
 };

@@ -66,7 +66,14 @@ impl Clients {
                 value,
             } => self.session(*client).root = Some((*root, *value)),
             What::Wants { client, key, value } => {
-                let wants = &mut self.session(*client).wants;
+                let session = self.session(*client);
+                if let (Some((root, of_root)), Some(value)) = (&mut session.root, value)
+                    && root == key
+                {
+                    *of_root = *value;
+                    return;
+                }
+                let wants = &mut session.wants;
                 wants.retain(|(wanted, _)| wanted != key);
                 wants.extend(value.map(|value| (*key, value)));
             }

@@ -9,6 +9,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../secure/certificates.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]
+mod certificates;
+mod doctor;
 mod general;
 mod prometheus;
 mod render;

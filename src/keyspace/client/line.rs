@@ -37,7 +37,7 @@ enum Link {
     Down,
     /// Weak, so that a connection that nobody waits for any more is not half made for ever.
     Dialling(u64, WeakShared<Dial>),
-    Up(u64, Connection),
+    Up(u64, Box<Connection>),
 }
 
 struct State {
@@ -141,7 +141,7 @@ impl Line {
                         endpoint,
                         id: *id,
                         fresh: false,
-                        result: Ok(connection.clone()),
+                        result: Ok(connection.as_ref().clone()),
                     };
                 }
                 Link::Dialling(id, dial) => match dial.upgrade() {
@@ -156,7 +156,7 @@ impl Line {
         if let (Link::Dialling(current, _), Ok(connection)) = (&state.link, &result)
             && *current == id
         {
-            state.link = Link::Up(id, connection.clone());
+            state.link = Link::Up(id, Box::new(connection.clone()));
         }
         Attached {
             endpoint,

@@ -8,7 +8,7 @@ use super::line::Trouble;
 use super::transaction::Transaction;
 use crate::keyspace::connect::{Failure, FailureKind};
 use crate::keyspace::failure::Need;
-use crate::keyspace::{Cause, Endpoint, Error};
+use crate::keyspace::{Cause, Endpoint, Error, Refusal};
 
 /// What was asked for.
 pub(super) enum Asked<'a> {
@@ -126,9 +126,11 @@ impl Trouble {
         let user = client.line.options().user.as_ref();
         (self.failure.kind == FailureKind::Denied).then(|| Error::NotPermitted {
             endpoint: self.endpoint.clone(),
-            user: user.map(|user| user.name().to_owned()),
-            what,
-            cure,
+            refusal: Box::new(Refusal {
+                user: user.map(|user| user.name().to_owned()),
+                what,
+                cure,
+            }),
             cause: self.failure.cause.clone(),
         })
     }

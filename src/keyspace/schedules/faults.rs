@@ -135,9 +135,12 @@ impl World {
     fn work(&mut self) {
         let client = self.rng.random_range(0..self.clients.len());
         if self.clients[client].is_session() && self.rng.random_bool(0.7) {
-            let n = self.rng.random_range(1..OF_SESSION);
+            let n = self.rng.random_range(0..OF_SESSION);
             let value = self.rng.random_range(0..4u8);
-            self.want(client, n, (value < 3).then_some(value));
+            // The session key has some value at all times.
+            if n > 0 || value < 3 {
+                self.want(client, n, (value < 3).then_some(value));
+            }
         }
         if self.rng.random_bool(0.4) && self.down_until <= self.now() {
             // Several keys in one revision, as a transaction or a lease's end does.

@@ -259,7 +259,7 @@ impl Etcd {
         by: u32,
     ) -> Result<(bool, i64), Failure> {
         let holds = match batch.guard {
-            Guard::Take { mod_revision } => self.revision_of(root) == mod_revision,
+            Guard::Take { mod_revision, .. } => self.revision_of(root) == mod_revision,
             Guard::Held => self.lease_of(root) == Some(batch.lease),
         };
         let based = batch
@@ -275,8 +275,7 @@ impl Etcd {
             return Err(failure(FailureKind::LeaseNotFound));
         }
         self.header.revision += 1;
-        if batch.guard != Guard::Held {
-            let value = Bytes::from_static(ROOT_VALUE);
+        if let Guard::Take { value, .. } = batch.guard {
             self.put(root, value, batch.lease, By::Client(by));
         }
         for op in batch.ops {

@@ -319,8 +319,12 @@ impl World {
     fn has_its_keys(&self, client: &Client, machine: &SessionMachine) -> bool {
         (0..OF_SESSION).all(|n| {
             let wanted = match n {
-                0 => Some(ROOT_VALUE),
-                n => client.wants[n].map(|value| VALUES[usize::from(value)]),
+                n => {
+                    let own = (n == 0).then_some(ROOT_VALUE);
+                    client.wants[n]
+                        .map(|value| VALUES[usize::from(value)])
+                        .or(own)
+                }
             };
             let key = client.root + n;
             self.etcd.value_of(key).map(|value| &value[..]) == wanted

@@ -24,7 +24,7 @@ pub(crate) enum Event {
     Done { call: CallId, answer: Answer },
 }
 
-/// What one key is to be: this value, or absent.
+/// What one key is to be: this value, or absent. The session key is never to be absent.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) key: String,
@@ -51,8 +51,12 @@ pub(crate) enum Answer {
 /// What a transaction is valid under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guard {
-    /// The session key has this modification revision (zero: does not exist), and is put.
-    Take { mod_revision: i64 },
+    /// The session key has this modification revision (zero: does not exist), and is put with
+    /// this value.
+    Take {
+        mod_revision: i64,
+        value: bytes::Bytes,
+    },
     /// The session key is under our lease.
     Held,
 }

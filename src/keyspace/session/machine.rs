@@ -7,6 +7,7 @@
 mod answers;
 mod closing;
 mod state;
+mod value;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use self::state::{Asked, Lease, Link, Root, Survey, Work};
+use self::value::Value;
 use super::event::{Action, Answer, Batch, CallId, Event, Guard, Step, Trouble};
 use super::wanted::{Wanted, request_size};
 use super::{SessionConfig, SessionCounts, SessionPhase};
@@ -58,6 +60,7 @@ pub(crate) struct SessionMachine {
     pages: Option<Pages>,
     found: Vec<Entry>,
     root: Root,
+    value: Value,
     wanted: Wanted,
     batch_ops: usize,
     /// Since when this connection has held the session in the wanted state.
@@ -84,6 +87,7 @@ impl SessionMachine {
     ) -> Self {
         Self {
             may_take_over: config.takeover,
+            value: Value::new(config.value.clone()),
             config,
             endpoints,
             call_timeout,
@@ -128,7 +132,12 @@ impl SessionMachine {
             Event::Tick => {}
             Event::Want(wishes) => {
                 for wish in wishes {
-                    self.wanted.want(wish.key, wish.value, wish.waiters);
+                    match wish.value {
+                        Some(value) if wish.key == self.config.key => {
+                            self.value.want(value, wish.waiters);
+                        }
+                        value => self.wanted.want(wish.key, value, wish.waiters),
+                    }
                 }
             }
             Event::Audit => self.audit_at = now,
@@ -206,6 +215,12 @@ impl SessionMachine {
 
     pub(crate) const fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+
+    /// The number of keys that wait to be written, of those that the first registration did not
+    /// bring along.
+    pub(crate) fn pending(&self) -> usize {
+        self.wanted.pending() + usize::from(self.is_registered() && !self.value.is_stored())
     }
 
     const fn is_registered(&self) -> bool {
@@ -379,11 +394,20 @@ impl SessionMachine {
 
     fn next_batch(&mut self, lease: i64, out: &mut Vec<Action>) -> Option<Batch> {
         let guard = match self.root {
-            Root::Ours { .. } => Guard::Held,
-            Root::Free { mod_revision } => Guard::Take { mod_revision },
+            Root::Ours { mod_revision } if self.value.is_stored() => {
+                let settled = self.value.settle(mod_revision);
+                if !settled.is_empty() {
+                    out.push(Action::Settle(settled));
+                }
+                Guard::Held
+            }
+            Root::Ours { mod_revision } | Root::Free { mod_revision } => Guard::Take {
+                mod_revision,
+                value: self.value.send(),
+            },
             Root::Unknown => return None,
         };
-        let root_size = request_size(&self.config.key, self.config.value.len());
+        let root_size = request_size(&self.config.key, self.value.len());
         let bytes = MAX_BATCH_BYTES.min(self.config.request_limit);
         let (count, bytes) = match guard {
             Guard::Held => (self.batch_ops, bytes),
@@ -438,6 +462,7 @@ impl SessionMachine {
         if let Some((_, Work::Write { batch })) = self.work.take() {
             // It may have been carried out, or may yet be.
             uncertain = Survey::Full;
+            self.value.put_back();
             self.wanted.put_back(batch.ops);
         }
         self.need(uncertain, now);

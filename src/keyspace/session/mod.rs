@@ -26,7 +26,7 @@ use super::{Cause, ConnectOptions, Endpoint, Error};
 pub struct SessionConfig {
     /// The session key. The session owns this key and all keys below `<key>/`.
     pub key: String,
-    /// The session key's value.
+    /// The session key's first value; see [`Session::set_value`].
     pub value: Bytes,
     /// The lease's time to live, in whole seconds, at least one. Default: 30 s, as in ECF and
     /// iPOPO. etcd may grant more (2 s at least with its default settings).
@@ -344,12 +344,48 @@ impl Session {
         self.send(key.into(), None)
     }
 
+    /// Wants the session key itself to have `value`, from now on and under whatever lease the
+    /// session has; the session stays registered meanwhile. A session without other keys is one key
+    /// that is kept alive. The future resolves once it is written; dropping it does not take the
+    /// wish back. Later news replaces earlier news that is not written yet, and then both resolve
+    /// with the later commit. A value that is there already is not put again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::RefusedSize`] or [`Error::Put`] when etcd refuses the value for
+    /// good (the session then keeps the value before), and [`Error::Closed`].
+    pub fn set_value(
+        &self,
+        value: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static {
+        let (key, value) = (self.key.clone(), value.into());
+        let size = request_size(&key, value.len());
+        let checked = match size > self.request_limit {
+            true => Err(Error::TooLarge {
+                key: key.clone(),
+                size,
+                limit: self.request_limit,
+            }),
+            false => Ok(()),
+        };
+        self.send_checked(checked, key, Some(value))
+    }
+
     fn send(
         &self,
         key: String,
         value: Option<Bytes>,
     ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static {
-        let sent = self.check_key(&key, value.as_ref()).map(|()| {
+        self.send_checked(self.check_key(&key, value.as_ref()), key, value)
+    }
+
+    fn send_checked(
+        &self,
+        checked: Result<(), Error>,
+        key: String,
+        value: Option<Bytes>,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send + 'static + use<> {
+        let sent = checked.map(|()| {
             let (waiter, answer) = oneshot::channel();
             self.inbox.send(News { key, value, waiter });
             answer

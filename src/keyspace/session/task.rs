@@ -424,7 +424,7 @@ impl Task {
             }),
             last_error: self.last_error.clone(),
             wanted: machine.wanted().len(),
-            pending: machine.wanted().pending(),
+            pending: machine.pending(),
             counts: machine.counts(),
         };
         self.status.send_if_modified(|status| {
@@ -478,9 +478,12 @@ fn transaction(config: &SessionConfig, batch: Batch) -> Txn {
     let mut ops = Vec::with_capacity(batch.ops.len() + 1);
     match batch.guard {
         Guard::Held => compares.push(Compare::lease(key, CompareOp::Equal, batch.lease)),
-        Guard::Take { mod_revision } => {
+        Guard::Take {
+            mod_revision,
+            value,
+        } => {
             compares.push(Compare::mod_revision(key, CompareOp::Equal, mod_revision));
-            ops.push(TxnOp::put(key, config.value.to_vec(), under_lease()));
+            ops.push(TxnOp::put(key, value, under_lease()));
         }
     }
     for op in batch.ops {

@@ -91,6 +91,7 @@ impl SessionMachine {
             // An answer of another kind than its call is a fault of the shell. Doing the work again
             // is right in any case.
             (Work::Write { batch }, _) => {
+                self.value.put_back();
                 self.wanted.put_back(batch.ops);
                 self.need(Survey::Full, now);
             }
@@ -196,11 +197,14 @@ impl SessionMachine {
         let (root, below) = self.split(found);
         self.root = match root {
             None => Root::Free { mod_revision: 0 },
-            Some(entry) if entry.lease == lease && entry.value == self.config.value => Root::Ours {
-                mod_revision: entry.mod_revision,
-            },
+            Some(entry) if entry.lease == lease => {
+                self.value.found(entry.value);
+                Root::Ours {
+                    mod_revision: entry.mod_revision,
+                }
+            }
             Some(entry) if self.may_have(entry.lease) => {
-                if entry.lease != 0 && entry.lease != lease && !self.past.contains(&entry.lease) {
+                if entry.lease != 0 && !self.past.contains(&entry.lease) {
                     tracing::warn!(
                         session = self.config.key,
                         lease = entry.lease,
@@ -234,10 +238,7 @@ impl SessionMachine {
 
     /// Whether the session key may be taken from this lease without asking whether it lives.
     fn may_have(&self, lease: i64) -> bool {
-        lease == 0
-            || Some(lease) == self.lease()
-            || self.past.contains(&lease)
-            || self.may_take_over
+        lease == 0 || self.past.contains(&lease) || self.may_take_over
     }
 
     fn note_registered(&mut self, lease: i64, revision: i64) {
@@ -322,12 +323,14 @@ impl SessionMachine {
             Ok((true, revision)) => self.committed(batch, revision, out),
             Ok((false, _)) => {
                 // Somebody else wrote. Not at once: two who correct each other must not spin.
+                self.value.put_back();
                 self.wanted.put_back(batch.ops);
                 self.held_since = None;
                 let at = now + self.backoff.next_delay(&mut self.rng);
                 self.need(Survey::Full, at);
             }
             Err(failure) if failure.kind == FailureKind::LeaseNotFound => {
+                self.value.put_back();
                 self.wanted.put_back(batch.ops);
                 // It may be an earlier lease that is gone.
                 if self.lease() == Some(batch.lease) {
@@ -354,8 +357,10 @@ impl SessionMachine {
                 None => self.counts.deletes += 1,
             }
         }
-        if let Guard::Take { .. } = batch.guard {
+        let mut settled = Vec::new();
+        if let Guard::Take { value, .. } = batch.guard {
             self.counts.puts += 1;
+            settled = self.value.commit(value, revision);
             if self.lease() == Some(batch.lease) && self.survey != Survey::Full {
                 self.root = Root::Ours {
                     mod_revision: revision,
@@ -363,7 +368,7 @@ impl SessionMachine {
                 self.note_registered(batch.lease, revision);
             }
         }
-        let settled = self.wanted.commit(batch.ops, batch.lease, revision);
+        settled.extend(self.wanted.commit(batch.ops, batch.lease, revision));
         if !settled.is_empty() {
             out.push(Action::Settle(settled));
         }
@@ -375,12 +380,13 @@ impl SessionMachine {
         let takes_root = batch.guard != Guard::Held;
         let size = batch.ops.len() + usize::from(takes_root);
         if size > 1 {
+            self.value.put_back();
             self.wanted.put_back(batch.ops);
             self.batch_ops = size.div_ceil(2);
             return;
         }
-        match batch.ops.pop() {
-            Some(op) => {
+        match (batch.ops.pop(), batch.guard) {
+            (Some(op), _) => {
                 let (key, size) = (op.key.clone(), op.size());
                 let waiters = self.wanted.reject(op);
                 out.push(Action::Reject {
@@ -390,8 +396,23 @@ impl SessionMachine {
                     waiters,
                 });
             }
+            // Another value for it, where the one before was taken.
+            (None, Guard::Take { value, .. }) if self.is_registered() => {
+                let key = self.config.key.clone();
+                let size = request_size(&key, value.len());
+                let waiters = self.value.reject(&value);
+                out.push(Action::Reject {
+                    key,
+                    size,
+                    failure,
+                    waiters,
+                });
+            }
             // The session key itself; nothing can be done without it.
-            None => self.fail(Step::Write, failure, now, out),
+            (None, _) => {
+                self.value.put_back();
+                self.fail(Step::Write, failure, now, out);
+            }
         }
     }
 }

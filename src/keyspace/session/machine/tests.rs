@@ -100,6 +100,14 @@ impl Bench {
         }]));
     }
 
+    fn value(&mut self, value: &str, waiter: WaiterId) {
+        self.step(Event::Want(vec![Wish {
+            key: ROOT.to_owned(),
+            value: Some(Bytes::copy_from_slice(value.as_bytes())),
+            waiters: vec![waiter],
+        }]));
+    }
+
     /// The next action that `pick` takes; others before it are dropped.
     fn expect<T>(&mut self, what: &str, mut pick: impl FnMut(&Action) -> Option<T>) -> T {
         while let Some(action) = self.actions.pop_front() {
@@ -208,6 +216,15 @@ fn page(entries: Vec<Entry>, more: bool) -> Page {
     }
 }
 
+/// The session key is put as it was at first, over what has this revision.
+fn take(mod_revision: i64) -> Guard {
+    let value = Bytes::from_static(b"s");
+    Guard::Take {
+        mod_revision,
+        value,
+    }
+}
+
 fn keys(batch: &Batch) -> Vec<(&str, bool)> {
     batch
         .ops
@@ -223,7 +240,7 @@ fn the_session_key_and_the_wanted_keys_go_in_one_transaction() {
     let lease = bench.connect_and_grant();
     bench.read_pages(vec![]);
     let batch = bench.commit(10);
-    assert_eq!(batch.guard, Guard::Take { mod_revision: 0 });
+    assert_eq!(batch.guard, take(0));
     assert_eq!(batch.lease, lease);
     assert_eq!(keys(&batch), [("top/s/a", true)]);
     assert_eq!(batch.ops[0].base, 0);
@@ -458,7 +475,104 @@ fn a_session_key_under_a_dead_lease_is_waited_for_and_then_created() {
     bench.wake();
     bench.read_pages(vec![]);
     let (_, batch) = bench.expect_write();
-    assert_eq!(batch.guard, Guard::Take { mod_revision: 0 });
+    assert_eq!(batch.guard, take(0));
+}
+
+/// What is put over the session key of this revision.
+fn update(batch: &Batch) -> (i64, &[u8]) {
+    match &batch.guard {
+        Guard::Take {
+            mod_revision,
+            value,
+        } => (*mod_revision, value),
+        Guard::Held => panic!("the session key is not put: {batch:?}"),
+    }
+}
+
+#[test]
+fn another_value_of_the_session_key_is_put_over_its_own_revision_while_it_stays_registered() {
+    let (mut bench, lease) = Bench::held();
+    bench.value("t", 1);
+    assert!(bench.machine.registered_until().is_some());
+    assert_eq!(bench.machine.pending(), 1);
+    let batch = bench.commit(20);
+    assert_eq!(
+        (update(&batch), batch.lease),
+        ((10, b"t".as_slice()), lease)
+    );
+    assert_eq!(bench.settled(), [(1, 20)]);
+    assert_eq!(
+        (bench.machine.pending(), bench.machine.phase()),
+        (0, SessionPhase::Held)
+    );
+    // The same again needs no write.
+    bench.value("t", 2);
+    assert_eq!(bench.settled(), [(2, 20)]);
+    bench.nothing_is_written();
+}
+
+#[test]
+fn a_value_that_comes_while_another_is_on_its_way_waits_for_its_own_write() {
+    let (mut bench, _) = Bench::held();
+    bench.value("t", 1);
+    let (call, _) = bench.expect_write();
+    bench.value("u", 2);
+    bench.value("v", 3);
+    bench.answer(call, Answer::Written(Ok((true, 20))));
+    let first = bench.expect("answer", |action| match action {
+        Action::Settle(settled) => Some(settled.clone()),
+        _ => None,
+    });
+    assert_eq!(first, [(1, 20)]);
+    let batch = bench.commit(21);
+    assert_eq!(update(&batch), (20, b"v".as_slice()));
+    assert_eq!(bench.settled(), [(2, 21), (3, 21)]);
+}
+
+#[test]
+fn a_value_whose_write_was_not_answered_is_looked_for_before_it_is_put_again() {
+    for (found, at) in [("t", 20), ("s", 10)] {
+        let (mut bench, lease) = Bench::held();
+        bench.value("t", 1);
+        let (call, _) = bench.expect_write();
+        bench.answer(call, Answer::Written(unavailable()));
+        bench.reconnect();
+        bench.read_pages(vec![entry(ROOT, found, at, lease)]);
+        assert!(bench.machine.registered_until().is_some());
+        if found == "t" {
+            assert_eq!(bench.settled(), [(1, 20)]);
+            bench.nothing_is_written();
+        } else {
+            assert_eq!(update(&bench.commit(21)), (10, b"t".as_slice()));
+            assert_eq!(bench.settled(), [(1, 21)]);
+        }
+    }
+}
+
+#[test]
+fn a_value_that_etcd_refuses_is_told_and_the_one_before_stays() {
+    let (mut bench, _) = Bench::held();
+    bench.value("too large", 1);
+    let (call, _) = bench.expect_write();
+    let refusal = Err(failure(FailureKind::TooLarge));
+    bench.answer(call, Answer::Written(refusal));
+    let refused = bench.expect("rejection", |action| match action {
+        Action::Reject { key, waiters, .. } => Some((key.clone(), waiters.clone())),
+        _ => None,
+    });
+    assert_eq!(refused, (ROOT.to_owned(), vec![1]));
+    assert_eq!(bench.machine.phase(), SessionPhase::Held);
+    bench.nothing_is_written();
+}
+
+#[test]
+fn a_value_set_before_the_registration_is_the_first_that_is_put() {
+    let mut bench = Bench::new();
+    bench.value("t", 1);
+    bench.connect_and_grant();
+    bench.read_pages(vec![]);
+    assert_eq!(update(&bench.commit(10)), (0, b"t".as_slice()));
+    assert_eq!(bench.settled(), [(1, 10)]);
 }
 
 #[test]
@@ -472,7 +586,7 @@ fn a_takeover_takes_the_session_key_once() {
         entry("top/s/old", "x", 6, 4711),
     ]);
     let batch = bench.commit(10);
-    assert_eq!(batch.guard, Guard::Take { mod_revision: 5 });
+    assert_eq!(batch.guard, take(5));
     assert_eq!(keys(&batch), [("top/s/old", false)]);
     // Somebody else takes over in turn.
     bench.want("a", Some("1"), 1);
@@ -532,7 +646,7 @@ fn a_lease_that_we_had_before_does_not_stand_in_our_way() {
     bench.answer(call, Answer::Granted(Ok(TTL)));
     bench.read_pages(vec![entry(ROOT, "s", 10, old)]);
     let (_, batch) = bench.expect_write();
-    assert_eq!(batch.guard, Guard::Take { mod_revision: 10 });
+    assert_eq!(batch.guard, take(10));
     assert_eq!(batch.lease, new);
 }
 

@@ -233,6 +233,12 @@ prometheus  the nodes of all groups for file_sd_configs (groups)
 
 "#]]
     );
+    let list = Tool::alone()
+        .args(["render", "--list-templates", "--output", "json"])
+        .run()
+        .await
+        .json();
+    assert_eq!(list[2]["name"], "prometheus");
     let ran = Tool::alone()
         .args(["render", "--print-template", "nginx"])
         .run()
@@ -387,6 +393,11 @@ async fn rights_are_needed_only_for_what_a_template_names() {
         .run()
         .await;
     ran.bad(4);
+    let serving = ["prometheus-sd", "--listen", "127.0.0.1:0"];
+    let ran = Tool::new(&etcd).args(serving).args(user).run().await;
+    assert_eq!(ran.code(), 4, "{}", ran.stderr);
+    let line = ran.stderr.lines().last().unwrap_or_default();
+    assert!(line.starts_with("rsctl: groups: etcd at "), "{line}");
 }
 
 on_each_server!([embedded, etcd_3_5](

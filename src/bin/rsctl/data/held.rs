@@ -24,6 +24,9 @@ use super::{Item, Source};
 const MANY: usize = 3;
 const PERCENT: usize = 30;
 
+/// Ends that are remembered. More of them in one hold are many in any case.
+const MOST_VANISHED: usize = 10_000;
+
 /// Notes that wait to be told; more of them are only counted.
 const MOST_NOTES: usize = 50;
 
@@ -184,6 +187,8 @@ impl Held {
             self.vanished.pop_front();
         }
         self.vanished.extend(std::iter::repeat_n(now, vanished));
+        let over = self.vanished.len().saturating_sub(MOST_VANISHED);
+        self.vanished.drain(..over);
         let of_late = self.vanished.len();
         let unrest = self.unrest_until.is_some_and(|until| now < until);
         let emptied = !holders.is_empty() && left == 0;

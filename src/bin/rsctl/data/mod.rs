@@ -123,6 +123,7 @@ pub(crate) struct Places {
     #[arg(
         long,
         value_name = "KEY",
+        env = "RSCTL_GROUPS_BASE",
         default_value = "/services",
         hide_default_value = true
     )]

@@ -7,9 +7,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery, Health};
+use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery, EtcdObserver, Health};
 use osgi_remote::discovery::{Advertiser, Subscriber};
 use osgi_remote::endpoint::EndpointDescription;
+use osgi_remote::feed::Change;
 use osgi_remote::keyspace::SessionPhase;
 use osgi_remote::props;
 use support::{Etcd, EtcdVersion, Server, Store, on_each_server};
@@ -17,6 +18,7 @@ use support::{Etcd, EtcdVersion, Server, Store, on_each_server};
 on_each_server!(
     rejected_keys_are_in_the_health_with_their_reason,
     a_session_that_closes_takes_its_endpoints_back_before_its_lease,
+    an_observer_hears_of_every_session_and_writes_nothing,
 );
 
 const SECONDS: Duration = Duration::from_secs(1);
@@ -81,6 +83,39 @@ async fn health_tells_the_truth_while_etcd_is_stopped_and_after() {
     assert!(health.counts.reconnects > 0);
     assert_eq!(health.announced, 1);
     discovery.close().await.unwrap();
+}
+
+async fn an_observer_hears_of_every_session_and_writes_nothing(etcd: Server) {
+    let config = config(&etcd);
+    let rubbish = format!("{}/no-uuid/e", config.top_key);
+    let exporter = start(config.clone()).await;
+    exporter.advertise(&endpoint("e")).unwrap().await.unwrap();
+    etcd.etcdctl(&["put", &rubbish, "rubbish"]).await;
+    let before = etcd.get_prefix("").await;
+    let leases = etcd.leases().await;
+
+    // Given the exporter's own session id too, which is of no meaning to it.
+    let observer = EtcdObserver::start(&config).unwrap();
+    observer.synced_within(PATIENCE).await.unwrap();
+    let mut news = observer.endpoints().listen(|_| true);
+    let told = tokio::time::timeout(PATIENCE, news.next()).await.unwrap();
+    assert!(
+        matches!(&told, Some(Change::Added(id, _)) if id.as_str() == "e"),
+        "{told:?}"
+    );
+    let status = observer.view_status().borrow().clone();
+    assert_eq!((status.endpoints, status.sessions), (1, 1));
+    assert!(status.rejected.contains_key(&rubbish), "{status:?}");
+    assert_eq!(etcd.get_prefix("").await, before);
+    assert_eq!(etcd.leases().await, leases);
+
+    exporter.close().await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, news.next()).await.unwrap();
+    assert!(matches!(&told, Some(Change::Removed(..))), "{told:?}");
+    observer.close().await.unwrap();
+    let after = tokio::time::timeout(PATIENCE, news.next()).await.unwrap();
+    assert!(after.is_none(), "{after:?}");
+    observer.close().await.unwrap();
 }
 
 async fn rejected_keys_are_in_the_health_with_their_reason(etcd: Server) {

@@ -85,6 +85,18 @@ impl Service {
         }
     }
 
+    /// The same object under one more interface, without Rust types.
+    #[must_use]
+    pub fn and_untyped(
+        mut self,
+        interface: impl Into<Arc<str>>,
+        dispatch: Arc<dyn Dispatch>,
+    ) -> Self {
+        self.facets
+            .extend(Self::untyped(interface, dispatch).facets);
+        self
+    }
+
     /// A proxy of a service elsewhere, under all these interfaces.
     pub fn remote<S: Into<Arc<str>>>(
         interfaces: impl IntoIterator<Item = S>,

@@ -378,6 +378,8 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
     let sound = doctor(&etcd.endpoint(), &["--cacert", ca.to_str().unwrap()]).await;
     assert_eq!(sound.found("tls", "is for 127.0.0.1").0, "ok");
     assert_eq!(sound.found("clock", "over plain text only").0, "ok");
+    let server = "the server's certificate ends on 2100-01-01";
+    assert_eq!(sound.found("certificate", server).0, "ok");
     assert_eq!(sound.code, 0);
 
     let strange = doctor(&etcd.endpoint(), &["--cacert", wrong.to_str().unwrap()]).await;
@@ -393,6 +395,36 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
         "{cure}"
     );
     assert_eq!(plain.code, 4);
+}
+
+#[tokio::test]
+async fn certificates_are_looked_at_on_both_sides() {
+    let authority = Authority::new();
+    let identity = authority.issue_until(&["127.0.0.1"], "etcd", 2098);
+    let server = authority.mutual_server(&identity);
+    let etcd = Etcd::start_tls(EtcdVersion::V3_5, &server, &[]).await;
+    let ca = authority.file("trusted.pem", &authority.cert);
+    let own = authority.issue_until(&[], "ada", 2099);
+    let cert = authority.file("own.pem", &own.cert);
+    let key = authority.file("own.key", &own.key);
+    let [ca, cert, key] = [ca, cert, key].map(|path| path.to_str().unwrap().to_owned());
+    let diagnosis = doctor(
+        &etcd.endpoint(),
+        &["--cacert", &ca, "--cert", &cert, "--key", &key],
+    )
+    .await;
+    assert_eq!(diagnosis.found("read", "allowed").0, "ok");
+    let server = "the server's certificate ends on 2098-01-01";
+    assert_eq!(diagnosis.found("certificate", server).0, "ok");
+    let own = format!("the own certificate {cert} ends on 2099-01-01");
+    assert_eq!(diagnosis.found("certificate", &own).0, "ok");
+
+    // Without one, the server hangs up.
+    let without = doctor(&etcd.endpoint(), &["--cacert", &ca]).await;
+    let (result, cure) = without.found("etcd", "TLS with etcd");
+    assert_eq!(result, "error");
+    assert!(cure.contains("etcd.cert, etcd.key"), "{cure}");
+    assert_eq!(without.code, 4);
 }
 
 #[tokio::test]

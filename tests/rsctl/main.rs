@@ -9,11 +9,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
 mod doctor;
+mod endpoint;
+mod export;
 mod general;
+mod peer;
 mod prometheus;
 mod render;
+mod serve;
+mod session;
+mod shell;
 mod tool;
+mod tree;

@@ -30,6 +30,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// A command without a line here is described at its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// See, check and change endpoint descriptions.
@@ -38,9 +39,8 @@ pub(crate) enum Command {
     /// See the sessions of discovery containers.
     #[command(subcommand)]
     Session(session::Command),
-    /// Show the keys below a prefix as a tree.
+    // Its text of help stands above its arguments.
     Tree(tree::Args),
-    /// Call a method of a remote service.
     Call(live::call::Args),
     /// Compare the registry with an EDEF file or a snapshot.
     Diff(diff::Args),
@@ -50,13 +50,9 @@ pub(crate) enum Command {
     Restore(snapshot::RestoreArgs),
     /// Check etcd, the way to it, and what one may do there.
     Doctor(doctor::Args),
-    /// Serve a registry in memory that speaks etcd's API.
     Serve(serve::Args),
-    /// Export a service that answers as it is told.
     Export(live::export::Args),
-    /// Import an endpoint and hold it.
     Import(live::import::Args),
-    /// A live framework with iPOPO's console commands.
     Shell(live::shell::Args),
     /// A registry of services: type, name, location (empusa's, on etcd v3).
     #[command(subcommand)]

@@ -32,8 +32,8 @@ impl Context {
         Ok(Self { options, output })
     }
 
-    /// The settings of discovery, for commands that run a framework or read endpoints.
-    pub(crate) fn etcd(&self) -> Result<EtcdConfig, Failure> {
+    /// The options under the names of discovery's settings.
+    pub(crate) fn settings(&self) -> Properties {
         let options = &self.options;
         let given = [
             ("etcd.hostname", &options.endpoints),
@@ -52,6 +52,12 @@ impl Context {
                 properties.set(name, value.as_str());
             }
         }
+        properties
+    }
+
+    /// The settings of discovery, for commands that run a framework or read endpoints.
+    pub(crate) fn etcd(&self) -> Result<EtcdConfig, Failure> {
+        let properties = self.settings();
         // clap has read etcdctl's variables already; this adds the one that is no option.
         let environment = Environment::of_process();
         let config = EtcdConfig::from_properties_and_env(&properties, &environment)?;
@@ -75,7 +81,8 @@ impl Context {
 /// RUST_LOG wins over -v; without both only warnings are told.
 fn start_log(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        // What becomes of connections the commands tell in their own words.
+        0 => "warn,osgi_remote::keyspace=error,osgi_remote::discovery::etcd=error",
         1 => "warn,osgi_remote=info,rsctl=info",
         2 => "info,osgi_remote=debug,rsctl=debug",
         _ => "debug,osgi_remote=trace,rsctl=trace",

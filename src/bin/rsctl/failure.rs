@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use osgi_remote::discovery::etcd::ConfigError;
 use osgi_remote::keyspace::Error;
 
+use crate::output::printable;
+
 /// The exit codes, as `rsctl --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -64,7 +66,8 @@ impl Failure {
     /// Writes the line to stderr and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.text.is_empty() {
-            let line = self.text.replace('\n', " ");
+            // Parts of it are what others wrote.
+            let line = printable(&self.text.replace('\n', " "));
             anstream::eprintln!("{ERROR}rsctl:{ERROR:#} {line}");
         }
         ExitCode::from(self.code as u8)
@@ -79,24 +82,29 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What an error of the key space means for the exit code.
+fn code_of(error: &Error) -> Code {
+    match error {
+        Error::NotReady { cause, .. } => code_of(cause),
+        Error::Endpoint { .. }
+        | Error::Config { .. }
+        | Error::TooLarge { .. }
+        | Error::RefusedSize { .. } => Code::Usage,
+        Error::Connect { .. }
+        | Error::Write {
+            uncertain: true, ..
+        } => Code::Unreachable,
+        Error::Tls { .. }
+        | Error::Authenticate { .. }
+        | Error::Denied { .. }
+        | Error::NotPermitted { .. } => Code::Denied,
+        _ => Code::Failed,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Endpoint { .. }
-            | Error::Config { .. }
-            | Error::TooLarge { .. }
-            | Error::RefusedSize { .. } => Code::Usage,
-            Error::Connect { .. }
-            | Error::Write {
-                uncertain: true, ..
-            } => Code::Unreachable,
-            Error::Tls { .. }
-            | Error::Authenticate { .. }
-            | Error::Denied { .. }
-            | Error::NotPermitted { .. } => Code::Denied,
-            _ => Code::Failed,
-        };
-        Self::new(code, error.to_string())
+        Self::new(code_of(&error), error.to_string())
     }
 }
 

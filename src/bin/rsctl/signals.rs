@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
@@ -12,15 +12,33 @@ use crate::failure::Failure;
 ///
 /// If the system lets no handler be installed.
 pub(crate) fn stopped() -> Result<impl Future<Output = ()> + Send, Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = Listening::to(SignalKind::interrupt())?;
+    let mut terminate = Listening::to(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = interrupt.next() => {}
+            () = terminate.next() => {}
         }
     })
+}
+
+/// Hears of one signal, which does not end the process itself from now on.
+#[derive(Debug)]
+pub(crate) struct Listening(Signal);
+
+impl Listening {
+    /// # Errors
+    ///
+    /// If the system lets no handler be installed.
+    pub(crate) fn to(kind: SignalKind) -> Result<Self, Failure> {
+        let listening = signal(kind).map(Self);
+        listening.map_err(|error| Failure::failed(format!("cannot listen to signals: {error}")))
+    }
+
+    /// Ends with the next one. Cancellation safe.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

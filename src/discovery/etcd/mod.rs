@@ -13,7 +13,8 @@ mod guard;
 mod health;
 pub mod keys;
 mod memory;
-mod preference;
+mod observer;
+pub mod preference;
 mod staleness;
 mod suspects;
 mod view;
@@ -31,26 +32,21 @@ use tracing::{debug, info, warn};
 pub use config::{ConfigError, Environment, EtcdConfig};
 pub use guard::Guard;
 pub use health::{Counts, Health, HealthUpdates};
+pub use observer::EtcdObserver;
 pub use view::{Rejected, Suspect, ViewStatus};
 
-use memory::Memory;
-use view::View;
-
-use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber, endpoint_feed};
+use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};
 use crate::endpoint::EndpointDescription;
 use crate::endpoint::service_info::{self, EncodeError};
-use crate::keyspace::{self, Session, SessionConfig, WatchConfig, Watcher};
+use crate::keyspace::{self, Session, SessionConfig, Watcher};
 use crate::names::{EndpointId, SessionId};
 
 /// Discovery through etcd: announces own endpoints, hears of others'.
 pub struct EtcdDiscovery {
     config: EtcdConfig,
     session: Session,
-    watcher: Arc<Watcher>,
-    feed: EndpointFeed,
-    view: View,
-    memory: Option<Memory>,
-    /// What goes on beside the session and the watcher.
+    observer: EtcdObserver,
+    /// What goes on beside the session and the observer.
     tasks: Mutex<JoinSet<()>>,
     /// Own endpoints that are announced.
     advertised: Mutex<BTreeSet<EndpointId>>,
@@ -66,48 +62,21 @@ impl EtcdDiscovery {
     ///
     /// If a setting cannot be used.
     pub fn start(config: EtcdConfig) -> Result<Self, keyspace::Error> {
-        let (top, own) = (config.top_key.clone(), config.session_id.clone());
-        let feed = endpoint_feed();
-        let view = View::new(top.clone(), own.clone(), feed.clone(), config.guard.clone());
-        let memory = config
-            .last_known
-            .clone()
-            .map(|path| Memory::new(path, top.clone()));
-        let mut tasks = JoinSet::new();
-        if let Some(memory) = &memory {
-            match memory.load() {
-                Ok(known) => view.remember(known),
-                Err(error) => warn!(%error, "beginning with nothing"),
-            }
-            tasks.spawn(memory.clone().keep(view.clone()));
-        }
-
-        let mut session = SessionConfig::new(keys::session(&top, &own), own.to_string());
+        let (top, own) = (&config.top_key, &config.session_id);
+        let mut session = SessionConfig::new(keys::session(top, own), own.to_string());
         session = session.ttl(config.lease_ttl);
         if let Some(interval) = config.keepalive_interval {
             session.renew_interval = interval;
         }
         let session = Session::open(config.connect.clone(), session)?;
-        let range = keys::range(&top);
-        let range = WatchConfig::range(range.start, range.end);
-        let watcher = Watcher::open(config.connect.clone(), range, view.clone())?;
-        let watcher = Arc::new(watcher);
-        tasks.spawn(relist_after_losses(session.status(), Arc::clone(&watcher)));
-        let lister = Arc::clone(&watcher);
-        tasks.spawn(suspects::end(view.clone(), watcher.status(), move || {
-            lister.relist();
-        }));
-        if let Some(limit) = config.stale_limit {
-            let (status, watcher) = (watcher.status(), Arc::clone(&watcher));
-            tasks.spawn(staleness::keep_limit(limit, status, watcher, view.clone()));
-        }
+        let observer = EtcdObserver::open(&config, Some(own))?;
+        let mut tasks = JoinSet::new();
+        let watcher = Arc::clone(observer.watcher());
+        tasks.spawn(relist_after_losses(session.status(), watcher));
         Ok(Self {
             config,
             session,
-            watcher,
-            feed,
-            view,
-            memory,
+            observer,
             tasks: Mutex::new(tasks),
             advertised: Mutex::default(),
         })
@@ -123,21 +92,7 @@ impl EtcdDiscovery {
         let deadline = Instant::now() + limit;
         let registered = self.session.ready_within(limit).await?;
         let left = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left, self.watcher.synced()).await {
-            Ok(result) => result?,
-            Err(_) => {
-                let status = self.watcher.status().borrow().clone();
-                return Err(status.last_error.unwrap_or(keyspace::Error::NotReady {
-                    key: self.session.key().to_owned(),
-                    waited: limit,
-                    cause: Box::new(keyspace::Error::Connect {
-                        endpoint: status.endpoint,
-                        elapsed: limit,
-                        cause: keyspace::Cause::new("the endpoints were not listed yet"),
-                    }),
-                }));
-            }
-        };
+        self.observer.synced_within(left).await?;
         info!(
             session = %self.config.session_id,
             lease = format!("{:x}", registered.lease),
@@ -170,12 +125,12 @@ impl EtcdDiscovery {
 
     /// The state of the watcher.
     pub fn watch_status(&self) -> keyspace::WatchStatus {
-        self.watcher.status().borrow().clone()
+        self.observer.watch_status().borrow().clone()
     }
 
     /// Keys in range that are no endpoints, with the reason.
     pub fn rejected(&self) -> Arc<Rejected> {
-        Arc::clone(&self.view.status().borrow().rejected)
+        Arc::clone(&self.observer.view_status().borrow().rejected)
     }
 
     /// How discovery stands now.
@@ -188,8 +143,8 @@ impl EtcdDiscovery {
         HealthUpdates::new(
             self.config.session_id.clone(),
             self.session.status(),
-            self.watcher.status(),
-            self.view.status(),
+            self.observer.watch_status(),
+            self.observer.view_status(),
         )
     }
 
@@ -214,14 +169,10 @@ impl EtcdDiscovery {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let revoked = self.session.close(left).await;
-        let watched = self.watcher.close().await;
-        self.feed.close();
+        let observed = self.observer.close().await;
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
-        if let Some(memory) = &self.memory {
-            memory.write(&self.view).await;
-        }
-        revoked.and(watched)
+        revoked.and(observed)
     }
 
     /// Withdraws what is announced, if the session is in a state to do so.
@@ -301,6 +252,6 @@ fn receipt(
 
 impl Subscriber for EtcdDiscovery {
     fn endpoints(&self) -> &EndpointFeed {
-        &self.feed
+        self.observer.endpoints()
     }
 }

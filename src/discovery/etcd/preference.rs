@@ -17,7 +17,7 @@ use crate::properties::{Properties, Value};
 ///
 /// If one of the two is no whole number, or negative: DNS, from which both
 /// come, has none of those.
-pub(super) fn to_wire(endpoint: &EndpointDescription) -> Result<ServiceInfo, EncodeError> {
+pub fn to_wire(endpoint: &EndpointDescription) -> Result<ServiceInfo, EncodeError> {
     let mut info = ServiceInfo::new(endpoint.clone());
     let known = |name: &&str| endpoint.properties().contains(name);
     if ![ecf::DISCOVERY_PRIORITY, ecf::DISCOVERY_WEIGHT]
@@ -57,7 +57,11 @@ fn rebuilt(
 
 /// The endpoint of what was read. What is 0 or less says nothing and is left
 /// out; a property of the same name, as ECF never writes it, counts more.
-pub(super) fn from_wire(info: ServiceInfo) -> Result<EndpointDescription, DescriptionError> {
+///
+/// # Errors
+///
+/// None that is known: a valid description stays one with two numbers more.
+pub fn from_wire(info: ServiceInfo) -> Result<EndpointDescription, DescriptionError> {
     let given = [
         (ecf::DISCOVERY_PRIORITY, info.priority),
         (ecf::DISCOVERY_WEIGHT, info.weight),

@@ -66,8 +66,8 @@ pub(super) struct View {
 /// the endpoint gone.
 struct State {
     top: TopKey,
-    /// Our own session, whose endpoints are no news to us (rule E09).
-    own: SessionId,
+    /// Our own session, if there is one: its endpoints are no news to us (rule E09).
+    own: Option<SessionId>,
     feed: EndpointFeed,
     guard: Option<Guard>,
     vanished: Vanished,
@@ -118,7 +118,7 @@ enum Presence {
 impl View {
     pub(super) fn new(
         top: TopKey,
-        own: SessionId,
+        own: Option<SessionId>,
         feed: EndpointFeed,
         guard: Option<Guard>,
     ) -> Self {
@@ -333,14 +333,14 @@ impl State {
         let (session, id) = match keys::parse(&self.top, key) {
             Err(error) => return Err(error.to_string()),
             Ok(Key::Session(session)) => {
-                if session != self.own {
+                if !self.is_own(&session) {
                     let known = self.sessions.entry(session).or_default();
                     self.sessions_with_key += usize::from(!known.has_key);
                     (known.has_key, known.held) = (true, None);
                 }
                 return Ok(None);
             }
-            Ok(Key::Endpoint(session, _)) if session == self.own => return Ok(None),
+            Ok(Key::Endpoint(session, _)) if self.is_own(&session) => return Ok(None),
             Ok(Key::Endpoint(session, id)) => (session, id),
         };
         let info = service_info::decode(value).map_err(|error| error.to_string())?;
@@ -352,6 +352,10 @@ impl State {
         }
         let description = preference::from_wire(info).map_err(|error| error.to_string())?;
         Ok(Some((session, description)))
+    }
+
+    fn is_own(&self, session: &SessionId) -> bool {
+        self.own.as_ref() == Some(session)
     }
 
     fn delete(&mut self, key: &[u8]) {
@@ -404,7 +408,7 @@ impl State {
         let Ok(Key::Endpoint(session, id)) = keys::parse(&self.top, &key) else {
             return;
         };
-        if session != self.own && id == *description.id() {
+        if !self.is_own(&session) && id == *description.id() {
             self.carry(Carrier {
                 key,
                 session,

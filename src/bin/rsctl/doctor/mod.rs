@@ -2,6 +2,7 @@
 //!
 //! Every check makes findings, and none ends the command: what is well is told, too.
 
+mod certificate;
 mod clock;
 mod cluster;
 mod finding;
@@ -26,12 +27,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::note;
 
-/// Look at each server by itself, then at the cluster, at what one may do below the top key, at
-/// what is there, and at the address that peers would be given.
-///
-/// Nothing is written without --write. The exit code is 1 if something is in error, 3 if no server
-/// can be reached, and 4 if something is denied.
+const AFTER_HELP: &str = "\
+Each server is looked at by itself, then the cluster, what one may do below the top key, what is
+there, and the address that peers would be given. Nothing is written without --write. The result is
+ok, warning or error; the exit code is 0 without an error, 1 with one, 3 if no server can be reached
+and 4 if something is denied.";
+
 #[derive(Debug, ClapArgs)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Also put a key of an own session under a lease of 10 s, take it away again, and find out
     /// how large a request may be.
@@ -78,6 +81,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         let client = server::only(options, up)?;
         findings.extend(look_inside(&client, &config, &args).await);
     }
+    let cert = context.options.cert.as_deref();
+    findings.extend(cert.and_then(certificate::of_client));
     findings.push(advertised());
     progress.finish_and_clear();
 

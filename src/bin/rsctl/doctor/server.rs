@@ -6,8 +6,8 @@ use std::time::Duration;
 use osgi_remote::keyspace::{Client, ConnectOptions, Endpoint, Error, ServerStatus};
 use tokio::net::TcpStream;
 
-use super::clock;
 use super::finding::Finding;
+use super::{certificate, clock};
 use crate::failure::Code;
 
 /// The quota of etcd's database if nothing else is set, in bytes.
@@ -32,11 +32,12 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
         match answer {
             Ok(answer) => {
                 findings.extend(judge(&answer));
+                let limit = options.call_timeout;
                 if is_tls(options, endpoint) {
+                    findings.extend(certificate::of_server(stream, endpoint, limit).await);
                     findings.push(clock::unknown());
                 } else {
-                    let host = endpoint.host();
-                    findings.push(clock::look(stream, host, options.call_timeout).await);
+                    findings.push(clock::look(stream, endpoint.host(), limit).await);
                 }
                 status = Some(answer);
             }

@@ -1,16 +1,46 @@
 //! rsctl endpoint
 
+pub(crate) mod advertise;
+mod edef;
+mod list;
+pub(crate) mod peer;
+pub(crate) mod registry;
+mod show;
+pub(crate) mod shown;
+pub(crate) mod target;
+pub(crate) mod value;
+mod watch;
+mod withdraw;
+
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::failure::Failure;
 
+// The commands' texts of help stand above their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Not built yet.
-    List,
+    List(list::Args),
+    Show(show::Args),
+    Watch(watch::Args),
+    Advertise(advertise::Args),
+    Withdraw(withdraw::Args),
+    Edef(edef::Args),
 }
 
-pub(crate) async fn run(_: Command, _: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+/// As in "1 endpoint" and "2 endpoints".
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::List(args) => list::run(args, context).await,
+        Command::Show(args) => show::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Advertise(args) => advertise::run(args, context).await,
+        Command::Withdraw(args) => withdraw::run(args, context).await,
+        Command::Edef(args) => edef::run(args, context).await,
+    }
 }

@@ -1,13 +1,194 @@
-//! rsctl live/call
+//! rsctl call: calls a method of a remote service, and leaves no trace in etcd.
+
+mod choose;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use osgi_remote::discovery::etcd::keys;
+use osgi_remote::distribution::Provider as _;
+use osgi_remote::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
+use osgi_remote::endpoint::service_info::decode;
+use osgi_remote::filter::Filter;
+use osgi_remote::interface::{Call, CallError, CallOptions, Invoker};
+use osgi_remote::keyspace::{Client, Range};
 
+use self::choose::{Candidate, choose};
+use super::{data, duration, similar_names};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
+use crate::output::{note, printable};
 
+/// Call a method of a remote service.
+///
+/// The result is printed as JSON, unless --output asks for another form. The registry is read once,
+/// and nothing is written to it.
+///
+/// Values that JSON has no form for are
+/// {"$bytes": base64}, {"$date": "20260131T12:34:56"}, {"$double": "NaN"} (or Infinity, -Infinity)
+/// and {"$struct": {…}} for a struct that looks like one of these, in arguments as in results.
+///
+/// It ends with code 1 if the endpoint or the method is not there, or the service fails; with 3 if
+/// etcd or the service cannot be reached or does not answer in time.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The id of an endpoint, or the name of an interface.
+    ///
+    /// Of several endpoints of an interface the one with the highest service.ranking is called,
+    /// then that of the lowest priority, then the first by id.
+    #[arg(value_name = "ENDPOINT|INTERFACE")]
+    target: String,
+    /// The method's name on the wire, such as sayHello.
+    method: String,
+    /// The arguments, JSON each: 1, true, null, '"a text"', '[1, 2]'.
+    #[arg(value_name = "ARG", allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// Only endpoints that match this LDAP filter, such as '(zone=a)'.
+    #[arg(long, value_name = "LDAP")]
+    filter: Option<String>,
+    /// All arguments are texts, without quotes.
+    #[arg(long)]
+    string: bool,
+    /// How long the call may take; a shorter osgi.basic.timeout of the endpoint holds.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+}
 
-pub(crate) async fn run(_: Args, _: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let arguments = data::arguments(&args.args, args.string)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose();
+    let filter = filter.map_err(|error| Failure::usage(error.to_string()))?;
+    let (candidates, rejected) = candidates(context).await?;
+    let choice = choose(&args.target, filter.as_ref(), candidates, rejected)?;
+    let endpoint = choice.endpoint;
+    if choice.others > 0 {
+        let text = format!(
+            "calls endpoint {}, the best of {}; name another one by its id",
+            endpoint.id(),
+            choice.others + 1
+        );
+        note(&printable(&text));
+    }
+    let mut config = XmlRpcConfig::default();
+    config.client.connect_timeout = config.client.connect_timeout.min(args.timeout);
+    let provider = XmlRpcProvider::new(config);
+    let known = provider.config_types();
+    if !endpoint
+        .config_types()
+        .iter()
+        .any(|config| known.contains(config))
+    {
+        return Err(Failure::no(format!(
+            "endpoint {} cannot be called by rsctl: it is of {}, and rsctl knows {}",
+            endpoint.id(),
+            endpoint.config_types().join(", "),
+            known.join(", ")
+        )));
+    }
+    let intents = endpoint.intents().into_iter().map(str::to_owned);
+    let unknown: Vec<String> = intents
+        .filter(|i| !provider.intents().contains(&i.as_str()))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Failure::no(format!(
+            "endpoint {} cannot be called by rsctl: it has the intents {}, which only a provider \
+             that knows them may obey",
+            endpoint.id(),
+            unknown.join(", ")
+        )));
+    }
+    let imported = provider
+        .import(&endpoint)
+        .map_err(|error| Failure::no(error.to_string()))?;
+    let options = CallOptions::default().with_timeout(args.timeout);
+    let call = Call::new(args.method, arguments).with_options(options);
+    let result = invoke(&imported.invoker(), call, endpoint.id().as_str()).await;
+    imported.close();
+    provider.close().await;
+    data::show(&result?, context.options.output, &context.output)
+}
+
+/// The endpoints that are registered, and how many keys are none.
+async fn candidates(context: &Context) -> Result<(Vec<Candidate>, usize), Failure> {
+    let config = context.etcd()?;
+    let range = keys::range(&config.top_key);
+    let client = Client::new(config.connect)?;
+    let listing = client.list(Range::new(range.start, range.end)).await?;
+    let mut candidates = Vec::new();
+    let mut rejected = 0;
+    for entry in listing.entries {
+        match keys::parse(&config.top_key, &entry.key) {
+            Ok(keys::Key::Session(_)) => continue,
+            Ok(keys::Key::Endpoint(..)) => {}
+            Err(_) => {
+                rejected += 1;
+                continue;
+            }
+        }
+        match decode(&entry.value) {
+            Ok(info) => candidates.push(Candidate {
+                revision: entry.mod_revision,
+                priority: info.priority,
+                endpoint: Arc::new(info.description),
+            }),
+            Err(_) => rejected += 1,
+        }
+    }
+    Ok((candidates, rejected))
+}
+
+/// Makes a call of an endpoint.
+///
+/// # Errors
+///
+/// As the exit codes say, with the endpoint's name.
+pub(crate) async fn invoke(
+    invoker: &Arc<dyn Invoker>,
+    call: Call,
+    endpoint: &str,
+) -> Result<osgi_remote::interface::Data, Failure> {
+    let method = call.method.to_string();
+    invoker
+        .invoke(call)
+        .await
+        .map_err(|error| failed(&error, &method, endpoint))
+}
+
+fn failed(error: &CallError, method: &str, endpoint: &str) -> Failure {
+    let code = match error {
+        CallError::Service(_) | CallError::NoSuchMethod { .. } | CallError::NoEndpoint { .. } => {
+            Code::No
+        }
+        CallError::InvalidArguments { .. } => Code::Usage,
+        CallError::Unreachable { .. }
+        | CallError::Disconnected { .. }
+        | CallError::Timeout { .. }
+        | CallError::AllFailing { .. }
+        | CallError::Overloaded { .. } => Code::Unreachable,
+        CallError::Refused { .. } => Code::Denied,
+        _ => Code::Failed,
+    };
+    let text = printable(&error.to_string());
+    let similar = match error {
+        CallError::NoSuchMethod { methods, .. } => {
+            similar_names(method, methods.iter().map(String::as_str))
+        }
+        _ => String::new(),
+    };
+    let hint = match error {
+        _ if !similar.is_empty() => format!("; did you mean {similar}?"),
+        CallError::Unreachable { .. } => {
+            "; is its process still there, and its address one that this host can reach?".to_owned()
+        }
+        CallError::Timeout { .. } => {
+            "; give it longer with --timeout, unless the endpoint's osgi.basic.timeout is shorter"
+                .to_owned()
+        }
+        _ => String::new(),
+    };
+    Failure::new(
+        code,
+        format!("{method} of endpoint {endpoint}: {text}{hint}"),
+    )
 }

@@ -93,7 +93,7 @@ impl Output {
     ) -> Result<(), Failure> {
         match self.format {
             Format::Table => print(&line()),
-            Format::Json => print(&serde_json::to_string(value).map_err(unserializable)?),
+            Format::Json => print(&line_of_json(value)?),
             Format::Yaml => print(&format!("---\n{}", yaml(value)?)),
         }
     }
@@ -121,11 +121,36 @@ pub(crate) fn width() -> Option<u16> {
     if !io::stdout().is_terminal() {
         return None;
     }
-    comfy_table::Table::new().width()
+    // A terminal that does not know its width, as some of automatic sessions, says 0.
+    comfy_table::Table::new().width().filter(|width| *width > 0)
 }
 
-fn pretty_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(unserializable)
+pub(crate) fn pretty_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(unserializable)?;
+    Ok(escape_control(text))
+}
+
+fn line_of_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(unserializable)?;
+    Ok(escape_control(text))
+}
+
+/// JSON escapes only some of the characters that steer a terminal; the others can stand in texts
+/// alone, where an escape means the same.
+fn escape_control(text: String) -> String {
+    let steers = |c: char| c.is_control() && c != '\n';
+    if !text.contains(steers) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 fn yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
@@ -136,4 +161,20 @@ fn unserializable(error: impl std::error::Error) -> Failure {
     Failure::failed(format!(
         "the result cannot be written in this form: {error}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_steers_no_terminal_and_means_the_same() {
+        let text = "a\u{9b}31m\u{7f}b\u{1b}c";
+        let json = pretty_json(text).unwrap_or_default();
+        assert_eq!(json, r#""a\u009b31m\u007fb\u001bc""#);
+        assert_eq!(
+            serde_json::from_str::<String>(&json).ok().as_deref(),
+            Some(text)
+        );
+    }
 }

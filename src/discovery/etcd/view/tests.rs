@@ -18,7 +18,7 @@ fn bench() -> Bench {
     let guard = Some(Guard::for_ttl(TTL));
     let view = View::new(
         "top".parse().unwrap(),
-        OWN.parse().unwrap(),
+        Some(OWN.parse().unwrap()),
         feed.clone(),
         guard,
     );
@@ -295,7 +295,7 @@ async fn without_a_guard_everything_is_believed() {
     let mut bench = bench();
     bench.view = View::new(
         "top".parse().unwrap(),
-        OWN.parse().unwrap(),
+        Some(OWN.parse().unwrap()),
         feed.clone(),
         None,
     );

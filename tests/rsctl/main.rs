@@ -22,6 +22,8 @@ mod general;
 mod groups;
 mod lint;
 mod peer;
+mod prometheus;
+mod render;
 mod serve;
 mod service;
 mod session;

@@ -6,6 +6,7 @@
 
 mod args;
 mod context;
+mod data;
 mod diff;
 mod doctor;
 mod empusa;

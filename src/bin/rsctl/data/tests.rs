@@ -1,0 +1,132 @@
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use serde_json::json;
+
+use super::snapshot::Seen;
+use super::*;
+
+fn data(source: &Source, keys: &[(&str, &str)]) -> serde_json::Value {
+    let items: Vec<Item> = keys
+        .iter()
+        .filter_map(|(key, value)| source.parse(key.as_bytes(), value.as_bytes()).unwrap())
+        .collect();
+    let seen = items.iter().zip(1..).map(|(item, mod_revision)| Seen {
+        item,
+        mod_revision,
+        there: true,
+    });
+    serde_json::to_value(Data::of(source, seen)).unwrap()
+}
+
+#[test]
+fn services_have_their_hosts_and_ports() {
+    let services = data(
+        &Source::Services("/r".to_owned()),
+        &[
+            ("/r/service/db/one", "postgres://u:p@db-1:5432/x"),
+            ("/r/service/web/a", "somewhere"),
+        ],
+    );
+    assert_eq!(
+        services,
+        json!([
+            {"type": "db", "name": "one", "location": "postgres://u:p@db-1:5432/x",
+             "host": "db-1", "port": 5432, "address": "db-1:5432"},
+            {"type": "web", "name": "a", "location": "somewhere",
+             "host": null, "port": null, "address": null},
+        ])
+    );
+}
+
+#[test]
+fn switches_have_booleans_where_they_are() {
+    let switches = data(
+        &Source::Switches("/r".to_owned()),
+        &[
+            ("/r/switch/a", "Enabled"),
+            ("/r/switch/b", "no"),
+            ("/r/switch/c", "42"),
+        ],
+    );
+    assert_eq!(
+        switches,
+        json!([
+            {"name": "a", "value": "Enabled", "boolean": true},
+            {"name": "b", "value": "no", "boolean": false},
+            {"name": "c", "value": "42", "boolean": null},
+        ])
+    );
+}
+
+#[test]
+fn nodes_inherit_labels_and_no_credentials_come_along() {
+    let groups = data(
+        &Source::Groups("/g".to_owned()),
+        &[
+            (
+                "/g/web",
+                r#"{"name":"web","spec":{"username":"u","password":"secret",
+                    "common_labels":{"env":"prod","zone":"a"}},"created":"2026-01-01T00:00:00Z"}"#,
+            ),
+            (
+                "/g/web/nodes/n1_node",
+                r#"{"id":"n1","exporter_type":"node","port":9100,"metrics_path":"/m",
+                    "labels":{"zone":"b"},"status":"healthy","last_seen":"2026-01-01T00:00:00Z"}"#,
+            ),
+            (
+                "/g/lone/nodes/n2_x",
+                r#"{"id":"n2","exporter_type":"x","port":1,"metrics_path":"",
+                    "labels":{"ingress_host":"far"},"status":""}"#,
+            ),
+        ],
+    );
+    assert!(!groups.to_string().contains("secret"), "{groups}");
+    assert_eq!(
+        groups,
+        json!([
+            {"name": "lone", "labels": {}, "nodes": [
+                {"id": "n2", "group": "lone", "exporter_type": "x", "host": "far", "port": 1,
+                 "address": "far:1", "metrics_path": "/metrics",
+                 "labels": {"ingress_host": "far"}, "status": ""},
+            ]},
+            {"name": "web", "labels": {"env": "prod", "zone": "a"}, "nodes": [
+                {"id": "n1", "group": "web", "exporter_type": "node", "host": "n1", "port": 9100,
+                 "address": "n1:9100", "metrics_path": "/m",
+                 "labels": {"env": "prod", "zone": "b"}, "status": "healthy"},
+            ]},
+        ])
+    );
+}
+
+#[test]
+fn rubbish_is_told_by_what_is_wrong_with_it() {
+    let wrong = |source: Source, key: &str| {
+        let value = "\u{1}";
+        source.parse(key.as_bytes(), value.as_bytes()).unwrap_err()
+    };
+    let text = wrong(Source::Services("/r".to_owned()), "/r/service/a");
+    assert!(text.contains("must end with TYPE/NAME"), "{text}");
+    let text = wrong(Source::Groups("/g".to_owned()), "/g/a");
+    assert_eq!(
+        text,
+        "the value cannot be read: it is no JSON (line 1, column 1)"
+    );
+    let text = wrong(Source::Endpoints("top".parse().unwrap()), "top/x");
+    assert!(text.contains("x"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_a_group_tells_nothing_of_its_credentials() {
+    let source = Source::Groups("/g".to_owned());
+    for value in [
+        r#"{"spec":"s3cret"}"#,
+        r#"{"spec":{"common_labels":{"a":"b","c":["s3cret"]}}}"#,
+    ] {
+        let error = source.parse(b"/g/a", value.as_bytes()).unwrap_err();
+        assert!(error.contains("of another type"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    source
+        .parse(b"/g/a", br#"{"spec":null,"created":null}"#)
+        .unwrap();
+}

@@ -69,7 +69,7 @@
 //! | [`distribution`] | how services are called: providers, XML-RPC |
 //! | [`discovery`] | how endpoints are announced and heard of: etcd, EDEF files |
 //! | [`services`] | the in-process registry: references, events, trackers |
-//! | [`catalog`] | small registries beside the one of endpoints: services, switches |
+//! | [`catalog`] | small registries beside the one of endpoints: services, switches, groups |
 //! | [`keyspace`] | leased keys, and a gapless watch, in etcd |
 //! | [`endpoint`] | endpoint descriptions, their JSON and XML |
 //! | [`interface`] | service interfaces and the way of a call |

@@ -32,3 +32,4 @@ mod snapshot;
 mod switch;
 mod tool;
 mod tree;
+mod walk;

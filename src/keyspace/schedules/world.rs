@@ -318,14 +318,10 @@ impl World {
 
     fn has_its_keys(&self, client: &Client, machine: &SessionMachine) -> bool {
         (0..OF_SESSION).all(|n| {
-            let wanted = match n {
-                n => {
-                    let own = (n == 0).then_some(ROOT_VALUE);
-                    client.wants[n]
-                        .map(|value| VALUES[usize::from(value)])
-                        .or(own)
-                }
-            };
+            let own = (n == 0).then_some(ROOT_VALUE);
+            let wanted = client.wants[n]
+                .map(|value| VALUES[usize::from(value)])
+                .or(own);
             let key = client.root + n;
             self.etcd.value_of(key).map(|value| &value[..]) == wanted
                 && (wanted.is_none() || self.etcd.lease_of(key) == machine.lease())

@@ -82,15 +82,13 @@ impl Service {
     /// crate does not write.
     #[must_use]
     pub fn service_type(&self) -> &str {
-        self.name.split_once('/').map_or("", |(kind, _)| kind)
+        split(&self.name).map_or("", |(kind, _)| kind)
     }
 
     /// The name without its type.
     #[must_use]
     pub fn short_name(&self) -> &str {
-        self.name
-            .split_once('/')
-            .map_or(&self.name, |(_, name)| name)
+        split(&self.name).map_or(&self.name, |(_, name)| name)
     }
 }
 
@@ -103,6 +101,27 @@ impl From<Raw> for Service {
             lease: raw.lease,
         }
     }
+}
+
+/// The type, which has no slash, and the name without it.
+fn split(name: &str) -> Option<(&str, &str)> {
+    name.split_once('/')
+}
+
+/// What the keys of the services below `root` begin with.
+#[must_use]
+pub fn prefix(root: &TreeRoot) -> String {
+    root.of(REGISTRY)
+}
+
+/// The type and the name of the service that a key below `root` stands for, for whoever keeps a
+/// view of their own; its value is the location, as text. `None` for a key that is no service's: it
+/// is elsewhere, is no UTF-8, or has no type or no name.
+#[must_use]
+pub fn name_of<'a>(root: &TreeRoot, key: &'a [u8]) -> Option<(&'a str, &'a str)> {
+    let key = std::str::from_utf8(key).ok()?;
+    let (kind, name) = split(key.strip_prefix(&prefix(root))?)?;
+    (!kind.is_empty() && !name.is_empty()).then_some((kind, name))
 }
 
 /// The services below one root. Cheap to clone.
@@ -210,7 +229,7 @@ pub fn session(
     location: &str,
     ttl: Duration,
 ) -> SessionConfig {
-    let key = format!("{}{name}", root.of(REGISTRY));
+    let key = format!("{}{name}", prefix(root));
     let mut config = SessionConfig::new(key, location.to_owned()).ttl(ttl);
     config.takeover = true;
     // A service may be called like the first part of another's name.
@@ -262,6 +281,23 @@ mod tests {
         );
         let bare = service("orders");
         assert_eq!((bare.service_type(), bare.short_name()), ("", "orders"));
+    }
+
+    #[test]
+    fn a_key_tells_type_and_name_of_its_service() {
+        let root: TreeRoot = "prod".parse().unwrap();
+        let key = format!("{}db/orders/main", prefix(&root));
+        assert_eq!(name_of(&root, key.as_bytes()), Some(("db", "orders/main")));
+        for key in [
+            "/prod/service/db",
+            "/prod/service/db/",
+            "/prod/service//orders",
+            "/prod/switch/db/orders",
+            "prod/service/db/orders",
+        ] {
+            assert_eq!(name_of(&root, key.as_bytes()), None, "{key}");
+        }
+        assert_eq!(name_of(&root, b"/prod/service/db/\xff"), None);
     }
 
     #[test]

@@ -122,6 +122,22 @@ impl From<Raw> for Switch {
     }
 }
 
+/// What the keys of the switches below `root` begin with.
+#[must_use]
+pub fn prefix(root: &TreeRoot) -> String {
+    root.of(REGISTRY)
+}
+
+/// The name of the switch that a key below `root` stands for, for whoever keeps a view of their
+/// own; its value is text. `None` for a key that is no switch's: it is elsewhere, is no UTF-8, or
+/// has no name.
+#[must_use]
+pub fn name_of<'a>(root: &TreeRoot, key: &'a [u8]) -> Option<&'a str> {
+    let key = std::str::from_utf8(key).ok()?;
+    let name = key.strip_prefix(&prefix(root))?;
+    (!name.is_empty()).then_some(name)
+}
+
 /// The switches below one root. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Switches {
@@ -352,6 +368,21 @@ mod tests {
         }
         for word in ["", "2", "yes!", "enable"] {
             assert_eq!(boolean(word), None);
+        }
+    }
+
+    #[test]
+    fn a_key_tells_the_name_of_its_switch() {
+        let root: TreeRoot = "/".parse().unwrap();
+        assert_eq!(prefix(&root), "/switch/");
+        assert_eq!(name_of(&root, b"/switch/a/b"), Some("a/b"));
+        for key in [
+            &b"/switch/"[..],
+            b"/switches",
+            b"/service/a/b",
+            b"/switch/\xff",
+        ] {
+            assert_eq!(name_of(&root, key), None, "{}", key.escape_ascii());
         }
     }
 

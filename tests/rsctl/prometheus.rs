@@ -318,7 +318,7 @@ async fn what_cannot_be_used_is_told_in_one_line() {
         ),
         (
             vec!["--base", "/"],
-            "--base: it names no key; /services is one",
+            "`/` is no place for groups: it names no key; the whole key space is no place for groups",
         ),
     ] {
         let line = nowhere(&args).run().await.bad(2);

@@ -27,6 +27,7 @@ mod settings;
 mod signals;
 mod snapshot;
 mod switch;
+mod time;
 mod tree;
 
 use std::process::ExitCode;

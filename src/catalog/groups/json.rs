@@ -134,7 +134,7 @@ pub(super) fn decode_node(value: &[u8]) -> Result<Node, String> {
         id: required(&fields, "id")?,
         exporter_type: required(&fields, "exporter_type")?,
         port: port(&fields)?,
-        metrics_path: required(&fields, "metrics_path")?,
+        metrics_path: text(&fields, "metrics_path")?,
         labels: labels(&fields, "labels")?,
         status: text(&fields, "status")?,
         last_seen: time(&fields, "last_seen")?,
@@ -309,6 +309,8 @@ mod tests {
         assert_eq!((node.id.as_str(), node.exporter_type.as_str()), ("n", "t"));
         assert_eq!((node.status.as_str(), node.last_seen), ("", None));
         assert!(node.labels.is_empty());
+        let pathless = decode_node(br#"{"id":"n","exporter_type":"t","port":1}"#).unwrap();
+        assert_eq!(pathless.metrics_path, "");
         let group = decode_group(name(), b"{}").unwrap();
         assert_eq!((group.spec, group.created), (Spec::default(), None));
         let other = decode_group(

@@ -52,6 +52,7 @@ mod names;
 mod registration;
 mod registry;
 mod snapshot;
+mod stored;
 mod view;
 mod watch;
 
@@ -64,4 +65,5 @@ pub use self::registry::{
     Configured, Deleted, Deregistered, EmptyGroup, Groups, Joined, WithNodes,
 };
 pub use self::snapshot::{Members, Registered, Snapshot, Stranger};
+pub use self::stored::{Stored, decode};
 pub use self::watch::{Change, Event, Scope, Watch};

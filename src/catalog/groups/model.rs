@@ -117,7 +117,7 @@ pub struct Node {
     pub exporter_type: String,
     /// Where it listens: 1 to 65535.
     pub port: u16,
-    /// The path of its metrics, such as `/metrics`.
+    /// The path of its metrics, such as `/metrics`. Empty where whoever wrote it says none.
     pub metrics_path: String,
     /// Its labels. In etcd these are its own and the group's of the time when it was registered.
     pub labels: Labels,

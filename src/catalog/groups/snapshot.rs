@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::Place;
-use super::{BasePath, Group, GroupName, Labels, Node, json};
+use super::{BasePath, Group, GroupName, Labels, Node, Stored, decode};
 use crate::keyspace::Entry;
 
 /// Groups and nodes, and what is neither.
@@ -59,32 +58,24 @@ pub(super) fn of(base: &BasePath, mut entries: Vec<Entry>) -> Snapshot {
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     let mut snapshot = Snapshot::default();
     for entry in entries {
-        if let Err(problem) = add(base, &entry, &mut snapshot.groups) {
-            let key = entry.key_text().into_owned();
-            snapshot.strangers.push(Stranger { key, problem });
+        match decode(base, &entry.key, &entry.value) {
+            Ok(stored) => add(stored, &entry, &mut snapshot.groups),
+            Err(stranger) => snapshot.strangers.push(stranger),
         }
     }
     snapshot
 }
 
-fn add(
-    base: &BasePath,
-    entry: &Entry,
-    groups: &mut BTreeMap<GroupName, Members>,
-) -> Result<(), String> {
-    match base.place(&entry.key)? {
-        Place::Group(name) => {
-            let group = json::decode_group(name.clone(), &entry.value)?;
-            groups.entry(name).or_default().group = Some(group);
+fn add(stored: Stored, entry: &Entry, groups: &mut BTreeMap<GroupName, Members>) {
+    match stored {
+        Stored::Group(group) => {
+            let members = groups.entry(group.name.clone()).or_default();
+            members.group = Some(group);
         }
-        Place::Node(name) => {
-            let node = json::decode_node(&entry.value)?;
-            groups.entry(name).or_default().nodes.push(Registered {
-                key: entry.key_text().into_owned(),
-                node,
-                lease: entry.lease,
-            });
-        }
+        Stored::Node { group, node } => groups.entry(group).or_default().nodes.push(Registered {
+            key: entry.key_text().into_owned(),
+            node,
+            lease: entry.lease,
+        }),
     }
-    Ok(())
 }

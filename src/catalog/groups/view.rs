@@ -6,8 +6,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use tracing::debug;
 
-use super::keys::Place;
-use super::{BasePath, Group, GroupName, Node, Scope, Stranger, json};
+use super::{BasePath, Group, GroupName, Node, Scope, Stored, Stranger, decode};
 use crate::feed::Feed;
 use crate::keyspace::{Change, Sink};
 
@@ -78,25 +77,20 @@ impl View {
     }
 
     fn put(&self, key: Vec<u8>, value: &[u8]) {
-        let thing = self.read(&key, value).unwrap_or_else(|problem| {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            debug!(key, problem, "neither a group nor a node");
-            Thing::Stranger(Arc::new(Stranger { key, problem }))
-        });
+        let thing = match decode(&self.base, &key, value) {
+            Ok(Stored::Group(group)) => Thing::Group(Arc::new(group)),
+            Ok(Stored::Node { group, node }) => Thing::Node(Arc::new(Seen::new(group, node))),
+            Err(stranger) => {
+                let Stranger { key, problem } = &stranger;
+                debug!(key, problem, "neither a group nor a node");
+                Thing::Stranger(Arc::new(stranger))
+            }
+        };
         let before = self.things.get(&key);
         if before.is_some_and(|before| before.is_still(&thing)) {
             return;
         }
         self.things.set(key, thing);
-    }
-
-    fn read(&self, key: &[u8], value: &[u8]) -> Result<Thing, String> {
-        Ok(match self.base.place(key)? {
-            Place::Group(name) => Thing::Group(Arc::new(json::decode_group(name, value)?)),
-            Place::Node(group) => {
-                Thing::Node(Arc::new(Seen::new(group, json::decode_node(value)?)))
-            }
-        })
     }
 }
 

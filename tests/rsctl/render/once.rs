@@ -298,7 +298,7 @@ async fn what_cannot_be_used_is_told_in_one_line() {
         (
             vec!["prometheus", "--base", "/"],
             2,
-            "--base: it names no key; /services is one",
+            "`/` is no place for groups: it names no key; the whole key space is no place for groups",
         ),
         (
             vec!["t", "--tree-root", "/r", "--out", "none/out"],

@@ -1,7 +1,9 @@
-//! empusa's services and switches, etcd-registry's groups and nodes.
+//! empusa's services and switches, etcd-registry's groups and nodes, as templates see them.
 
 use std::collections::BTreeMap;
 
+use osgi_remote::catalog::groups::{self, BasePath, GroupName, Labels, Stored};
+use osgi_remote::catalog::{TreeRoot, services, switches};
 use serde::{Deserialize, Serialize};
 
 use super::Item;
@@ -58,64 +60,57 @@ pub(crate) struct Node {
     pub(crate) status: String,
 }
 
-/// What a group's key holds, without its credentials, which are not even read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GroupEntry {
-    pub(super) name: String,
-    pub(super) labels: BTreeMap<String, String>,
-}
-
-/// What a node's key holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NodeEntry {
-    pub(super) group: String,
-    id: String,
-    exporter_type: String,
-    port: Option<u16>,
-    metrics_path: String,
-    labels: BTreeMap<String, String>,
-    status: String,
-}
-
-impl NodeEntry {
-    /// The node with the labels of its group.
-    pub(super) fn with(&self, common: &BTreeMap<String, String>) -> Node {
-        let mut labels = common.clone();
-        labels.extend(self.labels.clone());
+impl Node {
+    fn new(group: &GroupName, node: &groups::Node, common: &Labels) -> Self {
+        let labels = owned(&node.labels.with_common(common));
         let host = labels.get("ingress_host").filter(|host| !host.is_empty());
-        let host = host.unwrap_or(&self.id).clone();
-        let port = self.port.filter(|_| address::is_host(&host));
-        Node {
-            id: self.id.clone(),
-            group: self.group.clone(),
-            exporter_type: self.exporter_type.clone(),
-            address: port.map(|port| address::join(&host, port)),
+        let host = host.unwrap_or(&node.id).clone();
+        let path = match node.metrics_path.as_str() {
+            "" => "/metrics",
+            path => path,
+        };
+        Self {
+            id: node.id.clone(),
+            group: group.to_string(),
+            exporter_type: node.exporter_type.clone(),
+            port: Some(node.port),
+            address: address::is_host(&host).then(|| address::join(&host, node.port)),
             host,
-            port: self.port,
-            metrics_path: self.metrics_path.clone(),
+            metrics_path: path.to_owned(),
             labels,
-            status: self.status.clone(),
+            status: node.status.clone(),
         }
     }
 }
 
-/// What of a key is below the prefix.
-fn below<'a>(prefix: &str, key: &'a [u8]) -> Result<&'a str, String> {
-    let key = std::str::from_utf8(key).map_err(|_| "the key is not UTF-8".to_owned())?;
-    let below = key.strip_prefix(prefix).unwrap_or(key);
-    if below.is_empty() {
-        return Err("the key has no name".to_owned());
+impl Group {
+    /// Its nodes come in any order.
+    pub(super) fn new<'a>(
+        name: &GroupName,
+        common: &Labels,
+        nodes: impl IntoIterator<Item = &'a groups::Node>,
+    ) -> Self {
+        let nodes = nodes.into_iter();
+        let mut nodes: Vec<_> = nodes.map(|node| Node::new(name, node, common)).collect();
+        nodes.sort_by(|a, b| (&a.id, &a.exporter_type).cmp(&(&b.id, &b.exporter_type)));
+        Self {
+            name: name.to_string(),
+            labels: owned(common),
+            nodes,
+        }
     }
-    Ok(below)
 }
 
-/// Reads `<prefix><type>/<name>`; the name may have more slashes, as empusa's may.
-pub(super) fn service(prefix: &str, key: &[u8], value: &[u8]) -> Result<Service, String> {
-    let name = below(prefix, key)?;
-    let (kind, name) = name
-        .split_once('/')
-        .filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
-        .ok_or("the key is not of a service: it must end with TYPE/NAME")?;
+fn owned(labels: &Labels) -> BTreeMap<String, String> {
+    let labels = labels.iter();
+    labels
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+pub(super) fn service(root: &TreeRoot, key: &[u8], value: &[u8]) -> Result<Service, String> {
+    let (kind, name) = services::name_of(root, key)
+        .ok_or("the key is not of a service: it must end with TYPE/NAME, and be UTF-8")?;
     let location = String::from_utf8_lossy(value).into_owned();
     let place = address::split(&location);
     Ok(Service {
@@ -128,78 +123,22 @@ pub(super) fn service(prefix: &str, key: &[u8], value: &[u8]) -> Result<Service,
     })
 }
 
-/// Reads `<prefix><name>`.
-pub(super) fn switch(prefix: &str, key: &[u8], value: &[u8]) -> Result<Switch, String> {
-    let name = below(prefix, key)?.to_owned();
+pub(super) fn switch(root: &TreeRoot, key: &[u8], value: &[u8]) -> Result<Switch, String> {
+    let name = switches::name_of(root, key)
+        .ok_or("the key is not of a switch: it must end with a name, and be UTF-8")?;
     let value = String::from_utf8_lossy(value).into_owned();
-    let boolean = match value.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "y" | "on" | "1" | "enabled" => Some(true),
-        "no" | "false" | "n" | "off" | "0" | "disabled" => Some(false),
-        _ => None,
-    };
     Ok(Switch {
-        name,
+        name: name.to_owned(),
+        boolean: switches::boolean(&value),
         value,
-        boolean,
     })
 }
 
-#[derive(Deserialize)]
-struct WireGroup {
-    spec: Option<WireSpec>,
-}
-
-#[derive(Deserialize)]
-struct WireSpec {
-    common_labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct WireNode {
-    id: String,
-    exporter_type: String,
-    port: Option<i64>,
-    metrics_path: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    status: Option<String>,
-}
-
-/// What is wrong with a value, without anything of it: it may hold a password.
-fn wrong(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "a field is missing or of another type",
-        _ => "it is no JSON",
-    };
-    format!("the value cannot be read: {what} (line {line}, column {column})")
-}
-
-/// Reads `<prefix><group>` and `<prefix><group>/nodes/<id>_<type>`.
-pub(super) fn group_or_node(prefix: &str, key: &[u8], value: &[u8]) -> Result<Item, String> {
-    let segments: Vec<&str> = below(prefix, key)?.split('/').collect();
-    match segments[..] {
-        [name] => {
-            let group: WireGroup = serde_json::from_slice(value).map_err(|error| wrong(&error))?;
-            let labels = group.spec.and_then(|spec| spec.common_labels);
-            Ok(Item::Group(GroupEntry {
-                name: name.to_owned(),
-                labels: labels.unwrap_or_default(),
-            }))
-        }
-        [group, "nodes", _] => {
-            let node: WireNode = serde_json::from_slice(value).map_err(|error| wrong(&error))?;
-            let port = node.port.and_then(|port| u16::try_from(port).ok());
-            let path = node.metrics_path.filter(|path| !path.is_empty());
-            Ok(Item::Node(NodeEntry {
-                group: group.to_owned(),
-                id: node.id,
-                exporter_type: node.exporter_type,
-                port: port.filter(|port| *port != 0),
-                metrics_path: path.unwrap_or_else(|| "/metrics".to_owned()),
-                labels: node.labels.unwrap_or_default(),
-                status: node.status.unwrap_or_default(),
-            }))
-        }
-        _ => Err("the key is of no group and no node".to_owned()),
+/// Of a group nothing is kept but its labels: its credentials are nobody's business here.
+pub(super) fn group_or_node(base: &BasePath, key: &[u8], value: &[u8]) -> Result<Item, String> {
+    match groups::decode(base, key, value) {
+        Ok(Stored::Group(group)) => Ok(Item::Group(group.name, group.spec.common_labels)),
+        Ok(Stored::Node { group, node }) => Ok(Item::Node(group, node)),
+        Err(stranger) => Err(stranger.problem),
     }
 }

@@ -15,9 +15,12 @@ mod live;
 mod once;
 mod snapshot;
 
+use osgi_remote::catalog::groups::{self, BasePath, GroupName, Labels};
+use osgi_remote::catalog::{TreeRoot, services, switches};
 use osgi_remote::names::TopKey;
 
 use crate::context::Context;
+use crate::empusa::tree_root;
 use crate::failure::Failure;
 
 pub(crate) use self::catalog::{Group, Node, Service, Switch};
@@ -34,11 +37,11 @@ pub(crate) enum Source {
     /// Endpoints of remote services.
     Endpoints(TopKey),
     /// empusa's services, below `<root>/service/`.
-    Services(String),
+    Services(TreeRoot),
     /// empusa's switches, below `<root>/switch/`.
-    Switches(String),
+    Switches(TreeRoot),
     /// etcd-registry's groups and nodes, below `<base>/`.
-    Groups(String),
+    Groups(BasePath),
     /// Any keys.
     Prefix {
         /// The name in templates.
@@ -57,8 +60,9 @@ pub(crate) enum Item {
     Endpoint(Endpoint),
     Service(Service),
     Switch(Switch),
-    Group(catalog::GroupEntry),
-    Node(catalog::NodeEntry),
+    /// The labels of a group.
+    Group(GroupName, Labels),
+    Node(GroupName, groups::Node),
     Key(keys::Entry),
 }
 
@@ -66,7 +70,7 @@ impl Item {
     /// Whether the item is an entry of its source. A group is not: what counts are its nodes, and
     /// groups without any are as empty as none.
     fn counts(&self) -> bool {
-        !matches!(self, Self::Group(_))
+        !matches!(self, Self::Group(..))
     }
 }
 
@@ -86,9 +90,9 @@ impl Source {
     pub(crate) fn prefix(&self) -> String {
         match self {
             Self::Endpoints(top) => format!("{top}/"),
-            Self::Services(root) => format!("{root}/service/"),
-            Self::Switches(root) => format!("{root}/switch/"),
-            Self::Groups(base) => format!("{base}/"),
+            Self::Services(root) => services::prefix(root),
+            Self::Switches(root) => switches::prefix(root),
+            Self::Groups(base) => base.prefix(),
             Self::Prefix { prefix, .. } => prefix.clone(),
         }
     }
@@ -103,12 +107,13 @@ impl Source {
             Self::Endpoints(top) => {
                 endpoint::parse(top, key, value).map(|found| found.map(Item::Endpoint))
             }
-            Self::Services(_) => catalog::service(&self.prefix(), key, value)
-                .map(|service| Some(Item::Service(service))),
-            Self::Switches(_) => {
-                catalog::switch(&self.prefix(), key, value).map(|switch| Some(Item::Switch(switch)))
+            Self::Services(root) => {
+                catalog::service(root, key, value).map(|service| Some(Item::Service(service)))
             }
-            Self::Groups(_) => catalog::group_or_node(&self.prefix(), key, value).map(Some),
+            Self::Switches(root) => {
+                catalog::switch(root, key, value).map(|switch| Some(Item::Switch(switch)))
+            }
+            Self::Groups(base) => catalog::group_or_node(base, key, value).map(Some),
             Self::Prefix { prefix, .. } => {
                 keys::parse(prefix, key, value).map(|entry| Some(Item::Key(entry)))
             }
@@ -124,7 +129,7 @@ pub(crate) struct Places {
         long,
         value_name = "KEY",
         env = "RSCTL_GROUPS_BASE",
-        default_value = "/services",
+        default_value = BasePath::DEFAULT,
         hide_default_value = true
     )]
     pub(crate) base: String,
@@ -137,10 +142,7 @@ impl Places {
             "endpoints" => Ok(Source::Endpoints(context.top_key()?)),
             "services" => Ok(Source::Services(tree_root(context)?)),
             "switches" => Ok(Source::Switches(tree_root(context)?)),
-            "groups" => match self.base.trim_end_matches('/') {
-                "" => Err(Failure::usage("--base: it names no key; /services is one")),
-                base => Ok(Source::Groups(base.to_owned())),
-            },
+            "groups" => Ok(Source::Groups(BasePath::new(&self.base)?)),
             other => {
                 let names = NAMES.join(", ");
                 Err(Failure::usage(format!(
@@ -149,30 +151,6 @@ impl Places {
             }
         }
     }
-}
-
-/// What the keys of empusa begin with. As in etcd v2 all begin with a slash.
-fn tree_root(context: &Context) -> Result<String, Failure> {
-    let given = context
-        .options
-        .empusa
-        .tree_root
-        .as_deref()
-        .filter(|root| !root.is_empty());
-    let root = given.ok_or_else(|| {
-        Failure::usage(
-            "the key below which services and switches are is missing: give --tree-root, \
-             EMPUSA_TREE_ROOT, or tree-root in the file of settings",
-        )
-    })?;
-    let segments: Vec<&str> = root
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
-    Ok(match segments.join("/").as_str() {
-        "" => String::new(),
-        path => format!("/{path}"),
-    })
 }
 
 #[cfg(test)]

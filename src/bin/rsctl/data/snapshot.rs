@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use osgi_remote::catalog::groups::{self, GroupName, Labels};
 use serde::Serialize;
 
-use super::catalog::{Group, GroupEntry, NodeEntry, Service, Switch};
+use super::catalog::{Group, Service, Switch};
 use super::{Endpoint, Item, Keys, Source};
 
 /// The data of one source, in an order that depends on nothing but the data.
@@ -100,23 +101,16 @@ fn endpoints<'a>(items: impl Iterator<Item = Seen<'a>>) -> Vec<Endpoint> {
 
 /// By name, with their nodes. A group whose own key is gone or unreadable is known by its nodes.
 fn groups<'a>(items: impl Iterator<Item = Seen<'a>>) -> Vec<Group> {
-    let mut found: BTreeMap<&str, (Option<&GroupEntry>, Vec<&NodeEntry>)> = BTreeMap::new();
+    let mut found: BTreeMap<&GroupName, (Labels, Vec<&groups::Node>)> = BTreeMap::new();
     for seen in items {
         match seen.item {
-            Item::Group(group) => found.entry(&group.name).or_default().0 = Some(group),
-            Item::Node(node) => found.entry(&node.group).or_default().1.push(node),
+            Item::Group(name, labels) => found.entry(name).or_default().0 = labels.clone(),
+            Item::Node(group, node) => found.entry(group).or_default().1.push(node),
             _ => {}
         }
     }
-    let group = |(name, (group, nodes)): (&str, (Option<&GroupEntry>, Vec<&NodeEntry>))| {
-        let labels = group.map(|group| group.labels.clone()).unwrap_or_default();
-        let mut nodes: Vec<_> = nodes.into_iter().map(|node| node.with(&labels)).collect();
-        nodes.sort_by(|a, b| (&a.id, &a.exporter_type).cmp(&(&b.id, &b.exporter_type)));
-        Group {
-            name: name.to_owned(),
-            labels,
-            nodes,
-        }
-    };
-    found.into_iter().map(group).collect()
+    let found = found.into_iter();
+    found
+        .map(|(name, (labels, nodes))| Group::new(name, &labels, nodes))
+        .collect()
 }

@@ -21,7 +21,7 @@ fn data(source: &Source, keys: &[(&str, &str)]) -> serde_json::Value {
 #[test]
 fn services_have_their_hosts_and_ports() {
     let services = data(
-        &Source::Services("/r".to_owned()),
+        &Source::Services("/r".parse().unwrap()),
         &[
             ("/r/service/db/one", "postgres://u:p@db-1:5432/x"),
             ("/r/service/web/a", "somewhere"),
@@ -41,10 +41,10 @@ fn services_have_their_hosts_and_ports() {
 #[test]
 fn switches_have_booleans_where_they_are() {
     let switches = data(
-        &Source::Switches("/r".to_owned()),
+        &Source::Switches("/r".parse().unwrap()),
         &[
             ("/r/switch/a", "Enabled"),
-            ("/r/switch/b", "no"),
+            ("/r/switch/b", " no\n"),
             ("/r/switch/c", "42"),
         ],
     );
@@ -52,7 +52,7 @@ fn switches_have_booleans_where_they_are() {
         switches,
         json!([
             {"name": "a", "value": "Enabled", "boolean": true},
-            {"name": "b", "value": "no", "boolean": false},
+            {"name": "b", "value": " no\n", "boolean": false},
             {"name": "c", "value": "42", "boolean": null},
         ])
     );
@@ -61,7 +61,7 @@ fn switches_have_booleans_where_they_are() {
 #[test]
 fn nodes_inherit_labels_and_no_credentials_come_along() {
     let groups = data(
-        &Source::Groups("/g".to_owned()),
+        &Source::Groups("/g".parse().unwrap()),
         &[
             (
                 "/g/web",
@@ -104,26 +104,26 @@ fn rubbish_is_told_by_what_is_wrong_with_it() {
         let value = "\u{1}";
         source.parse(key.as_bytes(), value.as_bytes()).unwrap_err()
     };
-    let text = wrong(Source::Services("/r".to_owned()), "/r/service/a");
+    let text = wrong(Source::Services("/r".parse().unwrap()), "/r/service/a");
     assert!(text.contains("must end with TYPE/NAME"), "{text}");
-    let text = wrong(Source::Groups("/g".to_owned()), "/g/a");
-    assert_eq!(
-        text,
-        "the value cannot be read: it is no JSON (line 1, column 1)"
-    );
+    let text = wrong(Source::Groups("/g".parse().unwrap()), "/g/a");
+    assert_eq!(text, "it is no JSON (line 1, column 1)");
     let text = wrong(Source::Endpoints("top".parse().unwrap()), "top/x");
     assert!(text.contains("x"), "{text}");
 }
 
 #[test]
 fn what_is_wrong_with_a_group_tells_nothing_of_its_credentials() {
-    let source = Source::Groups("/g".to_owned());
-    for value in [
-        r#"{"spec":"s3cret"}"#,
-        r#"{"spec":{"common_labels":{"a":"b","c":["s3cret"]}}}"#,
+    let source = Source::Groups("/g".parse().unwrap());
+    for (value, wrong) in [
+        (r#"{"spec":"s3cret"}"#, "`spec` is a text"),
+        (
+            r#"{"spec":{"common_labels":{"a":"b","c":["s3cret"]}}}"#,
+            "a label of `common_labels` is an array",
+        ),
     ] {
         let error = source.parse(b"/g/a", value.as_bytes()).unwrap_err();
-        assert!(error.contains("of another type"), "{error}");
+        assert!(error.contains(wrong), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
     source

@@ -35,14 +35,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
+        let root = tree_root(context)?;
         let given = context.options.empusa.tree_root.as_deref();
-        let given = given.filter(|root| !root.is_empty()).ok_or_else(|| {
-            Failure::usage(
-                "the key below which services and switches are is missing: give --tree-root, \
-                 EMPUSA_TREE_ROOT, or tree-root in the file of settings; / for the root of all keys",
-            )
-        })?;
-        let root: TreeRoot = given.parse().map_err(refused)?;
         if context.options.empusa.etcd_api_version.as_deref() == Some("2") {
             tracing::info!("etcd's API 3 is used, also where version 2 is asked for");
         }
@@ -50,7 +44,7 @@ impl Place {
             etcd: context
                 .with(with_empusas(&context.options, &variable)?)
                 .etcd()?,
-            whole_keys: root.prefix() != given,
+            whole_keys: given != Some(root.prefix()),
             root,
             notes: has_notes(&variable)?,
         })
@@ -75,6 +69,18 @@ impl Place {
             output::note(text);
         }
     }
+}
+
+/// The key below which services and switches are.
+pub(crate) fn tree_root(context: &Context) -> Result<TreeRoot, Failure> {
+    let given = context.options.empusa.tree_root.as_deref();
+    let given = given.filter(|root| !root.is_empty()).ok_or_else(|| {
+        Failure::usage(
+            "the key below which services and switches are is missing: give --tree-root, \
+             EMPUSA_TREE_ROOT, or tree-root in the file of settings; / for the root of all keys",
+        )
+    })?;
+    given.parse().map_err(refused)
 }
 
 /// A name that cannot be used.

@@ -30,12 +30,6 @@ pub(crate) enum Command {
     Lint(lint::Args),
 }
 
-/// As in "1 endpoint" and "2 endpoints".
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}
-
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::List(args) => list::run(args, context).await,

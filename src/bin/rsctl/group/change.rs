@@ -11,7 +11,7 @@ use super::view::GroupView;
 use super::{Place, announce, existing, labels, no_group};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::printable;
+use crate::output::{counted, printable};
 
 /// More nodes than these are counted and not named.
 const NAMED: usize = 10;
@@ -308,7 +308,7 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
     if !nodes.is_empty() {
         what.push_str(&format!(
             " and its {}: {}",
-            counted(nodes.len()),
+            counted(nodes.len(), "node"),
             named(&nodes)
         ));
     }
@@ -340,7 +340,7 @@ pub(super) async fn delete(args: &DeleteArgs, context: &Context) -> Result<(), F
         };
         printable(&match shown.nodes.len() {
             0 => format!("group `{name}` {did}"),
-            nodes => format!("group `{name}` {did} with {}", counted(nodes)),
+            nodes => format!("group `{name}` {did} with {}", counted(nodes, "node")),
         })
     })
 }
@@ -352,13 +352,6 @@ fn occupied(error: Error) -> Failure {
         _ => return error.into(),
     };
     Failure::no(printable(&text))
-}
-
-fn counted(nodes: usize) -> String {
-    match nodes {
-        1 => "1 node".to_owned(),
-        many => format!("{many} nodes"),
-    }
 }
 
 fn named(keys: &[String]) -> String {

@@ -15,10 +15,11 @@ use osgi_remote::interface::{Call, CallError, CallOptions, Invoker};
 use osgi_remote::keyspace::{Client, Range};
 
 use self::choose::{Candidate, choose};
-use super::{data, duration, similar_names};
+use super::{data, similar_names};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{note, printable};
+use crate::time::duration;
 
 /// Call a method of a remote service.
 ///

@@ -7,11 +7,11 @@ use osgi_remote::topology::TopologyPolicy;
 use osgi_remote::{Framework, FrameworkBuilder, FrameworkError};
 use std::time::Duration;
 
-use super::duration;
 use super::property::name_and_value;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::printable;
+use crate::time::duration;
 
 /// Options of commands that run a framework.
 #[derive(Clone, Debug, Args)]

@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::export::nothing;
 use super::framework::{Connection, FrameworkOptions, failure};
-use super::{duration, property, similar_names};
+use super::{property, similar_names};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, note, printable};
 use crate::signals;
+use crate::time::duration;
 
 /// Import endpoints as a consumer does, and hold them until it is stopped.
 ///

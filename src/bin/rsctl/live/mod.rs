@@ -9,17 +9,6 @@ pub(crate) mod import;
 mod property;
 pub(crate) mod shell;
 
-use std::time::Duration;
-
-use jiff::SignedDuration;
-
-/// Reads a time such as 500ms, 3s or 1m30s, for clap.
-fn duration(text: &str) -> Result<Duration, String> {
-    let problem = "it is no time such as 500ms, 3s or 1m30s";
-    let duration: SignedDuration = text.parse().map_err(|_| problem.to_owned())?;
-    Duration::try_from(duration).map_err(|_| problem.to_owned())
-}
-
 /// The names that look most like a wrong one, for its error; empty if none does.
 fn similar_names<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
@@ -46,16 +35,6 @@ fn similar_names<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_with_their_units_only() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        for text in ["", "3", "-3s", "soon"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_wrong_name_is_answered_with_those_like_it() {

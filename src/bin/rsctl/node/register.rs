@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use osgi_remote::catalog::groups::{EmptyGroup, GroupName, Node, RegisterOptions};
 
 use super::registering::Registering;
@@ -10,6 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::group::{Place, announce, labels};
 use crate::signals;
+use crate::time::duration_or_seconds;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -117,37 +117,7 @@ fn options(args: &Args) -> Result<RegisterOptions, Failure> {
     Ok(options)
 }
 
-/// A positive time such as `30s`, `2m` or `500ms`; a number alone is seconds.
 fn time(option: &str, text: &str) -> Result<Duration, Failure> {
-    let seconds = text.parse().ok().map(Duration::from_secs);
-    let friendly = || {
-        let time: SignedDuration = text.parse().ok()?;
-        Duration::try_from(time).ok()
-    };
-    seconds
-        .or_else(friendly)
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| {
-            Failure::usage(format!(
-                "{option} `{text}` cannot be used: write a time such as 30s, 2m or 500ms"
-            ))
-        })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units_or_are_seconds() {
-        let millis = |text| time("--ttl", text).map(|time| time.as_millis()).ok();
-        assert_eq!(millis("30"), Some(30_000));
-        assert_eq!(millis("30s"), Some(30_000));
-        assert_eq!(millis("1m30s"), Some(90_000));
-        assert_eq!(millis("500ms"), Some(500));
-        for wrong in ["", "0", "0s", "-1s", "x", "1 parsec"] {
-            assert_eq!(millis(wrong), None, "{wrong}");
-        }
-    }
+    duration_or_seconds(text)
+        .map_err(|problem| Failure::usage(format!("{option} `{text}` cannot be used: {problem}")))
 }

@@ -5,6 +5,7 @@
 
 mod table;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
@@ -117,11 +118,9 @@ pub(crate) fn note(text: &str) {
 }
 
 /// A number of things, as in `1 key` and `2 keys`.
-pub(crate) fn counted(number: u64, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        number => format!("{number} {thing}s"),
-    }
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// The terminal's width; `None` where there is no terminal, and nothing is to be wrapped.
@@ -174,6 +173,12 @@ fn unserializable(error: impl std::error::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_alone_is_no_plural() {
+        let counts = [0, 1, 2].map(|number: usize| counted(number, "key"));
+        assert_eq!(counts, ["0 keys", "1 key", "2 keys"]);
+    }
 
     #[test]
     fn json_steers_no_terminal_and_means_the_same() {

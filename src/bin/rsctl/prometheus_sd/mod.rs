@@ -17,8 +17,8 @@ use crate::context::Context;
 use crate::data::{Live, Places, Rules};
 use crate::failure::{Code, Failure};
 use crate::output;
-use crate::render::duration;
 use crate::signals;
+use crate::time::duration;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = include_str!("help.txt"))]

@@ -34,6 +34,7 @@ use crate::context::Context;
 use crate::data::{self, NAMES, Places, Rules, Snapshot, Source};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format, Table, printable};
+use crate::time::duration;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = include_str!("help.txt"))]
@@ -92,13 +93,6 @@ pub(crate) struct Args {
     /// Print a ready template, to begin one's own with.
     #[arg(long, value_name = "NAME", conflicts_with = "template")]
     print_template: Option<String>,
-}
-
-/// Reads a time such as 500ms, 3s or 1m.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = |_| format!("`{text}` is no time: write one such as 500ms, 3s or 1m");
-    let signed: jiff::SignedDuration = text.parse().map_err(wrong)?;
-    Duration::try_from(signed).map_err(wrong)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -14,6 +14,7 @@ use clap::Args;
 
 pub(crate) use self::restore::restore;
 pub(crate) use self::take::snapshot;
+use crate::time::duration_or_seconds;
 
 /// Write the keys below a prefix as JSON lines, as they stand at one revision.
 ///
@@ -52,7 +53,7 @@ pub(crate) struct RestoreArgs {
     /// The time of the new leases, as in 90 (seconds), 30s or 5m; asks for --leased.
     ///
     /// Default: what was left of the old ones.
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "leased")]
+    #[arg(long, value_name = "TIME", value_parser = duration_or_seconds, requires = "leased")]
     lease_ttl: Option<Duration>,
     /// Take a snapshot that is cut off, or was edited so that it has more or fewer keys than its
     /// last line tells.
@@ -61,21 +62,4 @@ pub(crate) struct RestoreArgs {
     /// Tell what would be done, and write nothing.
     #[arg(long)]
     dry_run: bool,
-}
-
-/// Seconds, or a number with a unit.
-fn time(text: &str) -> Result<Duration, String> {
-    const WRONG: &str = "not a time: write it as in 90 (seconds), 30s or 5m";
-    if let Ok(seconds) = text.parse() {
-        return positive(Duration::from_secs(seconds));
-    }
-    let time: jiff::SignedDuration = text.parse().map_err(|_| WRONG.to_owned())?;
-    positive(Duration::try_from(time).map_err(|_| WRONG.to_owned())?)
-}
-
-fn positive(time: Duration) -> Result<Duration, String> {
-    match time.is_zero() {
-        true => Err("a lease of no time ends at once: give one second or more".to_owned()),
-        false => Ok(time),
-    }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     let shown = printable(&prefix);
     let will = sentence(&plan, &args, &shown);
     if refused || args.dry_run {
-        let count = counted(plan.differing.len() as u64, "key");
+        let count = counted(plan.differing.len(), "key");
         let report = Report::new(&source, prefix, plan, &args, 0);
         context.output.show_text(&report, || report.text(&will))?;
         if refused {

@@ -23,7 +23,7 @@ impl World {
     }
 
     fn with_rules(names: &[&str], rules: Rules) -> Self {
-        let source = Source::Services("/r".to_owned());
+        let source = Source::Services("/r".parse().unwrap());
         let mut world = Self {
             held: Held::new(source, rules),
             now: Instant::now(),
@@ -350,7 +350,7 @@ fn groups_stay_as_long_as_nodes_of_theirs_are_kept() {
         hold: HOLD,
         allow_empty: false,
     };
-    let mut held = Held::new(Source::Groups("/g".to_owned()), rules);
+    let mut held = Held::new(Source::Groups("/g".parse().unwrap()), rules);
     let now = Instant::now();
     let put = |key: &str, value: &str| Change::Put {
         key: key.as_bytes().to_vec(),

@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use super::Written;
 use crate::context::Context;
-use crate::endpoint::counted;
 use crate::failure::Failure;
-use crate::output::{note, printable};
+use crate::output::{counted, note, printable};
 use crate::signals;
 
 /// Fewer keys are written before a progress bar would be seen.

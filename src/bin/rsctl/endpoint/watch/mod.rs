@@ -14,10 +14,9 @@ use tokio::sync::watch;
 
 use self::events::{Event, Told};
 use self::stale::Staleness;
-use super::counted;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, note};
+use crate::output::{Output, counted, note};
 use crate::signals;
 
 /// Watch endpoints come and go, as an importer does, until told to stop.

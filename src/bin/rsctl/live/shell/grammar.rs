@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::words;
 use crate::failure::Failure;
 use crate::live::answer::Answering;
-use crate::live::duration;
 use crate::live::property::{FORM, Property, property};
+use crate::time::duration;
 
 #[derive(Debug, Parser)]
 #[command(multicall = true, max_term_width = 100, disable_version_flag = true)]

@@ -69,8 +69,8 @@ impl fmt::Display for Peer {
 /// An id as this crate escapes it.
 fn uri_segment(id: &str) -> String {
     let escaped = |byte: u8| match byte {
-        b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),
-        b => format!("%{b:02X}"),
+        b if b.is_ascii_alphanumeric() || b"-._".contains(&b) => char::from(b).to_string(),
+        b => format!("~{b:02X}"),
     };
     id.bytes().map(escaped).collect()
 }
@@ -89,7 +89,7 @@ mod tests {
     fn what_ipopo_wrote_is_known_as_its_own_and_what_this_crate_writes_too() {
         let description = service_info::decode(IPOPO).unwrap().description;
         assert_eq!(Peer::of(IPOPO, description.id().as_str()), Peer::Ipopo);
-        for id in [description.id().as_str(), "an id: <1>"] {
+        for id in [description.id().as_str(), "an id: <~1>"] {
             let properties = description.properties().clone().with("endpoint.id", id);
             let ours = ServiceInfo::new(EndpointDescription::new(properties).unwrap());
             let ours = service_info::encode(&ours, "localhost").unwrap();

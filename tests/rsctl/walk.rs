@@ -83,6 +83,7 @@ fn normal(line: &str) -> String {
         (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "TIME"),
         (r"127\.0\.0\.1:\d+", "ADDRESS"),
         (r"\b[0-9a-f]{13,16}\b", "HEX"),
+        (r"\b[0-9a-f]{8}\b", "SHORT"),
         (r"\b\d{6,}\b", "NUMBER"),
         (r"\b\d+(\.\d+)? ?(ns|µs|ms|s|m|h|KiB|MiB|B|kB)\b", "AMOUNT"),
         (r"\brevision \d+", "revision N"),
@@ -106,7 +107,7 @@ fn script(steps: &[Step]) -> String {
             let lines = step.prints.len();
             // It is ready when it has said as many lines as in the README.
             script.push_str(&format!(
-                "{command} > background.{number} 2>&1 &\n\
+                ": > background.{number}; {command} > background.{number} 2>&1 &\n\
                  until [ \"$(wc -l < background.{number})\" -ge {lines} ]; do\n\
                  kill -0 $! 2>/dev/null || break; sleep 0.05; done\n\
                  echo '@@@ {number}'; head -n {lines} background.{number}\n"

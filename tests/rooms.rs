@@ -16,7 +16,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The rooms, lowest first; those of one line know nothing of each other,
 /// except for the first line, which is the ground.
-const ORDER: [&[&str]; 7] = [
+const ORDER: [&[&str]; 6] = [
     &[
         "names",
         "properties",
@@ -31,11 +31,10 @@ const ORDER: [&[&str]; 7] = [
     &["admin", "calls"],
     &["topology"],
     &["framework"],
-    &["cli"],
 ];
 
 /// Rooms that use nothing of ours, and who may use them.
-const ALONE: [(&str, &[&str]); 1] = [("embedded", &["framework", "cli"])];
+const ALONE: [(&str, &[&str]); 1] = [("embedded", &["framework"])];
 
 /// What the root offers to all: macros.
 const ROOT: [&str; 3] = ["props", "remote_service", "async_trait"];

@@ -298,7 +298,7 @@ async fn what_cannot_be_used_is_told_in_one_line() {
         (
             vec!["prometheus", "--base", "/"],
             2,
-            "`/` is no place for groups: it names no key; the whole key space is no place for groups",
+            "`/` is no place for groups: it names no key; the whole key space is no place for groups; write a key such as /services",
         ),
         (
             vec!["t", "--tree-root", "/r", "--out", "none/out"],

@@ -25,9 +25,29 @@ async fn a_file_of_settings_that_is_wrong_is_told_with_its_line() {
     assert_data_eq!(
         ran.run().await.bad(2),
         str![
-            "rsctl: the file of settings c.toml cannot be used: line 2: unknown field `hosts`[..]"
+            "rsctl: the file of settings c.toml cannot be used: line 2 (`hosts`): unknown field `hosts`[..]"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_file_of_settings_that_is_wrong_spoils_no_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), "hosts = 1\n").unwrap();
+    let tool = Tool::alone().folder(folder.path());
+    let ran = tool.args(["--config", "c.toml", "completions", "bash"]);
+    assert!(ran.run().await.good().contains("_rsctl"));
+}
+
+#[tokio::test]
+async fn a_full_disk_behind_stderr_does_not_change_how_it_ends() {
+    let program = env!("CARGO_BIN_EXE_rsctl");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let status = std::process::Command::new(program)
+        .args(["--endpoints", "127.0.0.1:1", "tree"])
+        .stderr(full.unwrap())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(3));
 }
 
 #[tokio::test]

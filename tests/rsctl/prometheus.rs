@@ -307,11 +307,10 @@ async fn what_cannot_be_used_is_told_in_one_line() {
             .args(["--endpoints", "127.0.0.1:1", "prometheus-sd"])
             .args(args.iter().copied())
     };
+    let line = nowhere(&["--listen", &address]).run().await.bad(5);
+    let expected = "rsctl: cannot listen on 127.0.0.1:[..]: [..]; choose another --listen";
+    assert_data_eq!(line, expected);
     for (args, expected) in [
-        (
-            vec!["--listen", address.as_str()],
-            "cannot listen on 127.0.0.1:[..]: [..]; choose another --listen",
-        ),
         (
             vec!["--source", "services"],
             "the key below which services and switches are is missing[..]",

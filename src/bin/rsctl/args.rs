@@ -78,26 +78,34 @@ pub(crate) enum Command {
 
 /// Carries a command out.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let context = Context::new(arguments.options)?;
+    // These need no settings, and a mistake there is not to spoil the start of a shell.
     match arguments.command {
-        Command::Endpoint(command) => endpoint::run(command, &context).await,
-        Command::Session(command) => session::run(command, &context).await,
-        Command::Tree(args) => tree::run(args, &context).await,
-        Command::Call(args) => live::call::run(args, &context).await,
-        Command::Diff(args) => diff::run(args, &context).await,
-        Command::Snapshot(args) => snapshot::snapshot(args, &context).await,
-        Command::Restore(args) => snapshot::restore(args, &context).await,
-        Command::Doctor(args) => doctor::run(args, &context).await,
-        Command::Serve(args) => serve::run(args, &context).await,
-        Command::Export(args) => live::export::run(args, &context).await,
-        Command::Import(args) => live::import::run(args, &context).await,
-        Command::Shell(args) => live::shell::run(args, &context).await,
-        Command::Service(command) => service::run(command, &context).await,
-        Command::Switch(command) => switch::run(command, &context).await,
-        Command::Group(command) => group::run(command, &context).await,
-        Command::Node(command) => node::run(command, &context).await,
-        Command::Render(args) => render::run(args, &context).await,
-        Command::PrometheusSd(args) => prometheus_sd::run(args, &context).await,
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+        command => run_with(command, &Context::new(arguments.options)?).await,
+    }
+}
+
+async fn run_with(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Endpoint(command) => endpoint::run(command, context).await,
+        Command::Session(command) => session::run(command, context).await,
+        Command::Tree(args) => tree::run(args, context).await,
+        Command::Call(args) => live::call::run(args, context).await,
+        Command::Diff(args) => diff::run(args, context).await,
+        Command::Snapshot(args) => snapshot::snapshot(args, context).await,
+        Command::Restore(args) => snapshot::restore(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Serve(args) => serve::run(args, context).await,
+        Command::Export(args) => live::export::run(args, context).await,
+        Command::Import(args) => live::import::run(args, context).await,
+        Command::Shell(args) => live::shell::run(args, context).await,
+        Command::Service(command) => service::run(command, context).await,
+        Command::Switch(command) => switch::run(command, context).await,
+        Command::Group(command) => group::run(command, context).await,
+        Command::Node(command) => node::run(command, context).await,
+        Command::Render(args) => render::run(args, context).await,
+        Command::PrometheusSd(args) => prometheus_sd::run(args, context).await,
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }

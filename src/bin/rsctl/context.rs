@@ -88,7 +88,10 @@ impl Context {
 fn start_log(verbose: u8) {
     let default = match verbose {
         // What becomes of connections the commands tell in their own words.
-        0 => "warn,osgi_remote::keyspace=error,osgi_remote::discovery::etcd=error",
+        0 => {
+            "warn,osgi_remote::keyspace=error,osgi_remote::discovery::etcd=error,\
+             osgi_remote::catalog=error"
+        }
         1 => "warn,osgi_remote=info,rsctl=info",
         2 => "info,osgi_remote=debug,rsctl=debug",
         _ => "debug,osgi_remote=trace,rsctl=trace",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use osgi_remote::discovery::etcd::ConfigError;
 use osgi_remote::keyspace::Error;
 
-use crate::output::printable;
+use crate::output::{note, printable};
 
 /// The exit codes, as `rsctl --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Failure {
         if !self.text.is_empty() {
             // Parts of it are what others wrote.
             let line = printable(&self.text.replace('\n', " "));
-            anstream::eprintln!("{ERROR}rsctl:{ERROR:#} {line}");
+            note(&format!("{ERROR}rsctl:{ERROR:#} {line}"));
         }
         ExitCode::from(self.code as u8)
     }
@@ -91,6 +91,8 @@ fn code_of(error: &Error) -> Code {
         | Error::TooLarge { .. }
         | Error::RefusedSize { .. } => Code::Usage,
         Error::Connect { .. }
+        | Error::Renew { .. }
+        | Error::Revoke { .. }
         | Error::Write {
             uncertain: true, ..
         } => Code::Unreachable,

@@ -20,8 +20,8 @@ struct Settings {
     user: Option<String>,
     password: Option<String>,
     top_key: Option<String>,
-    dial_timeout: Option<String>,
-    command_timeout: Option<String>,
+    dial_timeout: Option<Time>,
+    command_timeout: Option<Time>,
     output: Option<Format>,
     color: Option<ColorChoice>,
     tree_root: Option<String>,
@@ -32,6 +32,22 @@ struct Settings {
 enum Endpoints {
     One(String),
     Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Time {
+    Seconds(u64),
+    Text(String),
+}
+
+impl Time {
+    fn text(self) -> String {
+        match self {
+            Self::Seconds(seconds) => seconds.to_string(),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 /// Fills in what neither an option nor a variable says.
@@ -59,8 +75,8 @@ pub(crate) fn fill(options: &mut Options) -> Result<(), Failure> {
         verbose: _,
         empusa,
     } = options;
-    // A user of the command line does not get another user's password.
-    if user.is_none() {
+    // Nobody gets another user's password.
+    if settings.user.is_none() || user.is_none() || *user == settings.user {
         or(password, settings.password);
     }
     // A certificate and its key are a pair.
@@ -72,8 +88,8 @@ pub(crate) fn fill(options: &mut Options) -> Result<(), Failure> {
     or(cacert, settings.cacert);
     or(user, settings.user);
     or(top_key, settings.top_key);
-    or(dial_timeout, settings.dial_timeout);
-    or(command_timeout, settings.command_timeout);
+    or(dial_timeout, settings.dial_timeout.map(Time::text));
+    or(command_timeout, settings.command_timeout.map(Time::text));
     or(output, settings.output);
     or(color, settings.color);
     or(&mut empusa.tree_root, settings.tree_root);
@@ -103,14 +119,14 @@ fn read(given: Option<&Path>) -> Result<Option<Settings>, Failure> {
         }
     };
     toml::from_str(&text).map(Some).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            1 + text
-                .get(..span.start)
-                .map_or(0, |t| t.matches('\n').count())
-        });
-        let (path, problem) = (path.display(), error.message());
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let number = before.map_or(0, |before| before.matches('\n').count());
+        // The name alone: the value may be a password.
+        let line = text.lines().nth(number).unwrap_or_default();
+        let name = line.split('=').next().unwrap_or_default().trim();
+        let (path, number, problem) = (path.display(), number + 1, error.message());
         Failure::usage(format!(
-            "the file of settings {path} cannot be used: line {line}: {problem}"
+            "the file of settings {path} cannot be used: line {number} (`{name}`): {problem}"
         ))
     })
 }
@@ -161,15 +177,39 @@ mod tests {
             (options.user.as_deref(), options.password),
             (Some("ada"), None)
         );
+        let nobody = Options::default();
+        let bob = Options {
+            user: Some("bob".to_owned()),
+            ..Options::default()
+        };
+        for said in [nobody, bob] {
+            let options = filled(said, text).unwrap();
+            assert_eq!(options.password.as_deref(), Some("secret"));
+        }
+        let said = Options {
+            user: Some("ada".to_owned()),
+            ..Options::default()
+        };
+        let options = filled(said, "password = 'hers'").unwrap();
+        assert_eq!(options.password.as_deref(), Some("hers"));
+    }
+
+    #[test]
+    fn times_are_numbers_of_seconds_or_texts() {
+        let text = "dial-timeout = 3\ncommand-timeout = '500ms'";
         let options = filled(Options::default(), text).unwrap();
-        assert_eq!(options.password.as_deref(), Some("secret"));
+        assert_eq!(options.dial_timeout.as_deref(), Some("3"));
+        assert_eq!(options.command_timeout.as_deref(), Some("500ms"));
     }
 
     #[test]
     fn a_wrong_file_is_told_with_its_line() {
         let error = filled(Options::default(), "user = 'a'\nendpoint = 'x'").unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("line 2: unknown field `endpoint`"), "{text}");
+        assert!(
+            text.contains("line 2 (`endpoint`): unknown field `endpoint`"),
+            "{text}"
+        );
         let mut options = Options {
             config: Some(PathBuf::from("/nowhere/config.toml")),
             ..Options::default()

@@ -112,9 +112,10 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says something on stderr that is no result and no failure: what will be done, how it goes on.
+/// Says something on stderr that is no result: what will be done, how it goes on, what failed.
 pub(crate) fn note(text: &str) {
-    anstream::eprintln!("{text}");
+    // Where stderr takes no more, as a log on a full disk, the work goes on all the same.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// A number of things, as in `1 key` and `2 keys`.

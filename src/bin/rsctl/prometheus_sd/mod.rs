@@ -94,10 +94,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let stopped = signals::stopped()?;
     tokio::pin!(stopped);
     let bind = |error: std::io::Error| {
-        let code = if error.kind() == std::io::ErrorKind::PermissionDenied {
-            Code::Denied
-        } else {
-            Code::Usage
+        let code = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Code::Denied,
+            std::io::ErrorKind::AddrInUse => Code::Failed,
+            _ => Code::Usage,
         };
         let address = &args.listen;
         Failure::new(

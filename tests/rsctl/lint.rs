@@ -258,3 +258,35 @@ async fn an_etcd_that_is_away_and_options_that_are_wrong_are_told() {
         wrong.stderr
     );
 }
+
+#[tokio::test]
+async fn the_right_to_read_the_own_keys_is_enough() {
+    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
+    session(&etcd, GOOD).await;
+    put(&etcd, "top2/x", "").await;
+    for args in [
+        ["user", "add", "root:pw"].as_slice(),
+        &["user", "grant-role", "root", "root"],
+        &["role", "add", "own"],
+        &["role", "grant-permission", "own", "read", "top/", "top0"],
+        &["user", "add", "ada:word"],
+        &["user", "grant-role", "ada", "own"],
+        &["user", "add", "bob:word"],
+        &["auth", "enable"],
+    ] {
+        etcd.etcdctl(args).await;
+    }
+    etcd.etcdctl_as("root:pw");
+    let ran = lint(&etcd).args(["--user", "ada:word"]).run().await;
+    assert_eq!(
+        ran.stderr,
+        "keys beside top/ that begin with top, which ECF and iPOPO read too, were not looked at: \
+         the right to read them is not granted\n"
+    );
+    assert_data_eq!(
+        ran.good().trim_end(),
+        str!["2 keys checked: 0 errors, 0 warnings, 0 notes"]
+    );
+    let line = lint(&etcd).args(["--user", "bob:word"]).run().await.bad(4);
+    assert!(line.contains("`top/` up to `top0`"), "{line}");
+}

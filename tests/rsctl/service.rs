@@ -11,6 +11,7 @@ use crate::tool::{Running, SOON, Tool};
 on_each_server!(
     a_service_is_registered_listed_and_unregistered,
     each_form_of_output_tells_the_same,
+    a_change_is_told_to_programs,
     a_time_to_live_is_a_lease_of_its_own,
     a_dry_run_says_what_would_be_done_and_does_nothing,
     nothing_beside_the_key_is_touched,
@@ -132,6 +133,41 @@ async fn each_form_of_output_tells_the_same(server: Server) {
         list(&["--output", "yaml", "--format", "json"]).await,
         "[{\"service\": \"web/a\", \"location\": \"http://a:80\", \"ttl\": null}]\n"
     );
+}
+
+async fn a_change_is_told_to_programs(server: Server) {
+    let registered = |ttl: Option<u64>, dry_run: bool| {
+        serde_json::json!({
+            "service": "web/a", "location": "http://a:80", "ttl": ttl, "dry_run": dry_run,
+        })
+    };
+    let dry = ["--ttl", "60", "--dry-run", "--output", "json"];
+    let told = register(&server, "a", &dry).run().await.json();
+    assert_eq!(told, registered(Some(60), true));
+    let told = register(&server, "a", &["--output", "json"]).run().await;
+    assert_eq!(told.json(), registered(None, false));
+    for ttl in [None, Some(60)] {
+        let mut more = vec!["--refresh-every", "5", "--output", "json"];
+        if ttl.is_some() {
+            more.extend(["--ttl", "60"]);
+        }
+        let told = held(&server, &more).await.stop("TERM").await;
+        assert_eq!(told.json(), registered(ttl, false));
+    }
+    register(&server, "a", &[]).run().await.good();
+    let unregister = async |more: &[&str]| {
+        service(&server)
+            .args(["unregister", "--service-type", "web", "--service-name", "a"])
+            .args(["--output", "json"])
+            .args(more.iter().copied())
+            .run()
+            .await
+            .json()
+    };
+    let unregistered = |unregistered: bool, dry_run: bool| serde_json::json!({"service": "web/a", "unregistered": unregistered, "dry_run": dry_run});
+    assert_eq!(unregister(&["--dry-run"]).await, unregistered(true, true));
+    assert_eq!(unregister(&[]).await, unregistered(true, false));
+    assert_eq!(unregister(&[]).await, unregistered(false, false));
 }
 
 async fn a_time_to_live_is_a_lease_of_its_own(server: Server) {

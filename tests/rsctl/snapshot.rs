@@ -147,6 +147,15 @@ async fn keys_with_other_values_are_listed_and_left_alone(server: Server) {
             "rsctl: 1 key below 'app/' in etcd at [..] with another value: nothing is written, --overwrite overwrites them"
         ]
     );
+    let dry = || restore(&server, &snapshot).args(["--dry-run"]);
+    let ran = dry().run().await;
+    assert_data_eq!(ran.stdout.trim_end(), str!["other value: app/a"]);
+    ran.bad(1);
+    let ran = dry().args(["--output", "json"]).run().await;
+    let refused: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(refused["put"], 0, "{refused}");
+    let would = dry().args(["--overwrite"]).run().await.good();
+    assert!(would.contains("would put 2 keys below 'app/'"), "{would}");
     assert_eq!(keys(&server, "app/").await.len(), 2);
     let narrow = restore(&server, &snapshot)
         .args(["--prefix", "app/c"])

@@ -12,6 +12,7 @@ on_each_server!(
     a_dry_run_changes_nothing_and_ends_as_the_command_would,
     a_value_is_printed_exactly,
     each_form_of_output_tells_the_same,
+    a_change_is_told_to_programs,
 );
 
 fn switch(server: &Store, args: &[&str]) -> Tool {
@@ -187,11 +188,45 @@ async fn each_form_of_output_tells_the_same(server: Server) {
 "#]]
     );
     let get = run(&server, &["get", "a", "--output", "json"]).await.json();
-    assert_eq!(get, serde_json::json!({"switch": "a", "value": "yes"}));
+    let expected = serde_json::json!({"switch": "a", "value": "yes", "ttl": null});
+    assert_eq!(get, expected);
+    let get = run(&server, &["get", "b", "--output", "json"]).await.json();
+    assert!((1..=9000).contains(&get["ttl"].as_u64().unwrap()), "{get}");
     let none = switch(&server, &["get", "none", "--output", "json"])
         .run()
         .await;
     assert_eq!(none.bad(1), "rsctl: No such switch \"none\"");
+}
+
+async fn a_change_is_told_to_programs(server: Server) {
+    let json = async |args: &[&str]| {
+        let args = [args, &["--output", "json"]].concat();
+        run(&server, &args).await.json()
+    };
+    let written = |value: &str, ttl: Option<u64>, dry_run: bool| serde_json::json!({"switch": "a", "value": value, "ttl": ttl, "dry_run": dry_run});
+    let removed = |removed: bool, dry_run: bool| serde_json::json!({"switch": "a", "removed": removed, "dry_run": dry_run});
+    let set = ["set", "a", "On", "--ttl", "60"];
+    let dry = [set.as_slice(), &["--dry-run"]].concat();
+    assert_eq!(json(&dry).await, written("On", Some(60), true));
+    assert_eq!(json(&set).await, written("On", Some(60), false));
+    let toggle = ["toggle", "a", "--dry-run"];
+    assert_eq!(json(&toggle).await, written("no", None, true));
+    assert_eq!(json(&toggle[..2]).await, written("no", None, false));
+    let cas = ["cas", "a", "yes", "no", "--dry-run"];
+    assert_eq!(json(&cas).await, written("yes", None, true));
+    assert_eq!(json(&cas[..4]).await, written("yes", None, false));
+    assert_eq!(
+        json(&["remove", "a", "--dry-run"]).await,
+        removed(true, true)
+    );
+    assert_eq!(json(&["remove", "a"]).await, removed(true, false));
+    assert_eq!(json(&["remove", "a"]).await, removed(false, false));
+    assert_eq!(
+        run(&server, &["set", "a", "1", "-o", "yaml"]).await.good(),
+        "switch: a\nvalue: \"1\"\nttl: null\ndry_run: false\n"
+    );
+    // For people there is what empusa has: nothing.
+    assert_eq!(run(&server, &["set", "a", "1"]).await.good(), "");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use osgi_remote::catalog::switches::{self, Swap, Switch, Switches};
 use osgi_remote::catalog::{EntryName, Listed};
+use osgi_remote::keyspace::LeaseInfo;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -109,12 +110,30 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     }
 }
 
-/// A switch in a list.
+/// A switch as it is.
 #[derive(Debug, Serialize)]
 struct Row {
     switch: String,
     value: String,
     ttl: Option<u64>,
+}
+
+/// What became of a switch, or would.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    switch: String,
+    value: &'a str,
+    ttl: Option<u64>,
+    dry_run: bool,
+}
+
+/// That a switch was taken away, or would be.
+#[derive(Debug, Serialize)]
+struct Removed {
+    switch: String,
+    /// Whether there was one.
+    removed: bool,
+    dry_run: bool,
 }
 
 struct Commands<'a> {
@@ -131,12 +150,12 @@ impl Commands<'_> {
         let what = self.what(&name, &change);
         if args.named.dry_run {
             only_say(&what, self.switches.get(&name).await?);
-            return Ok(());
+            return self.show_written(&name, &args.value, ttl, true);
         }
         self.place.note(&what);
         self.switches.set(&name, &args.value, ttl).await?;
         self.done(&name, &format!("set to {}", printable(&args.value)));
-        Ok(())
+        self.show_written(&name, &args.value, ttl, false)
     }
 
     async fn get(&self, args: &Get) -> Result<(), Failure> {
@@ -145,7 +164,15 @@ impl Commands<'_> {
         match self.switches.get(&name).await? {
             Some(switch) if format == Format::Table => print_value(&switch.value),
             Some(switch) => {
-                let row = serde_json::json!({"switch": switch.name, "value": switch.value});
+                let ttl = match switch.lease {
+                    Some(lease) => Some(self.left(lease).await?),
+                    None => None,
+                };
+                let row = Row {
+                    switch: switch.name,
+                    value: switch.value,
+                    ttl,
+                };
                 self.context.output.show_text(&row, String::new)
             }
             None => {
@@ -160,6 +187,13 @@ impl Commands<'_> {
         }
     }
 
+    /// What a lease has left in seconds, rounded up as lists have it; 0 if it ended meanwhile.
+    async fn left(&self, lease: i64) -> Result<u64, Failure> {
+        let lease = self.place.client()?.lease(lease).await?;
+        let up = |lease: LeaseInfo| (lease.left.as_secs() + 1).min(lease.granted.as_secs());
+        Ok(lease.map_or(0, up))
+    }
+
     async fn toggle(&self, args: &Named) -> Result<(), Failure> {
         let name = entry_name(&args.switch)?;
         let what = self.what(&name, "to be toggled, without a TTL");
@@ -168,17 +202,18 @@ impl Commands<'_> {
             let Some(switch) = now else {
                 return Err(switches::Error::NotSet { name }.into());
             };
-            if switch.is_on().is_none() {
+            let Some(on) = switch.is_on() else {
                 let value = switch.value;
                 return Err(switches::Error::NotBoolean { name, value }.into());
-            }
+            };
             only_say(&what, Some(switch));
-            return Ok(());
+            return self.show_written(&name, yes_or_no(!on), None, true);
         }
         self.place.note(&what);
         let on = self.switches.toggle(&name).await?;
-        self.done(&name, if on { "set to yes" } else { "set to no" });
-        Ok(())
+        let value = yes_or_no(on);
+        self.done(&name, &format!("set to {value}"));
+        self.show_written(&name, value, None, false)
     }
 
     async fn cas(&self, args: &Cas) -> Result<(), Failure> {
@@ -196,7 +231,7 @@ impl Commands<'_> {
                 return Err(refused(&name, &previous));
             }
             only_say(&what, now);
-            return Ok(());
+            return self.show_written(&name, &args.value, ttl, true);
         }
         self.place.note(&what);
         let swap = self
@@ -208,20 +243,50 @@ impl Commands<'_> {
             Swap::Created => self.done(&name, &format!("made, and set to {value}")),
             Swap::Refused => return Err(refused(&name, &previous)),
         }
-        Ok(())
+        self.show_written(&name, &args.value, ttl, false)
     }
 
     async fn remove(&self, args: &Named) -> Result<(), Failure> {
         let name = entry_name(&args.switch)?;
         let what = self.what(&name, "to be removed");
         if args.dry_run {
-            only_say(&what, self.switches.get(&name).await?);
-            return Ok(());
+            let now = self.switches.get(&name).await?;
+            let there = now.is_some();
+            only_say(&what, now);
+            return self.show_removed(&name, there, true);
         }
         self.place.note(&what);
-        let removed = self.switches.remove(&name).await?;
-        self.done(&name, removed.map_or("was not set", |_| "removed"));
-        Ok(())
+        let removed = self.switches.remove(&name).await?.is_some();
+        self.done(&name, if removed { "removed" } else { "was not set" });
+        self.show_removed(&name, removed, false)
+    }
+
+    /// For programs only: empusa says nothing on stdout.
+    fn show_written(
+        &self,
+        name: &EntryName,
+        value: &str,
+        ttl: Option<Duration>,
+        dry_run: bool,
+    ) -> Result<(), Failure> {
+        let written = Written {
+            switch: name.to_string(),
+            value,
+            ttl: ttl.as_ref().map(Duration::as_secs),
+            dry_run,
+        };
+        self.context.output.show_text(&written, String::new)
+    }
+
+    /// For programs only, too.
+    fn show_removed(&self, name: &EntryName, removed: bool, dry_run: bool) -> Result<(), Failure> {
+        let switch = name.to_string();
+        let removed = Removed {
+            switch,
+            removed,
+            dry_run,
+        };
+        self.context.output.show_text(&removed, String::new)
     }
 
     async fn list(&self, args: &List) -> Result<(), Failure> {
@@ -249,7 +314,11 @@ impl Commands<'_> {
     }
 }
 
-/// A dry run has nothing else to give, and says it at any level.
+fn yes_or_no(on: bool) -> &'static str {
+    if on { "yes" } else { "no" }
+}
+
+/// A dry run has nothing else to give people, and says it at any level.
 fn only_say(what: &str, now: Option<Switch>) {
     let now = now.map_or_else(
         || "there is none".to_owned(),

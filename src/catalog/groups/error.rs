@@ -60,6 +60,21 @@ pub enum Error {
         key: String,
     },
 
+    /// The node's key holds another node: id and type stand in the key with `_` between, which
+    /// either may have itself.
+    #[error(
+        "`{key}` is the key of another node, id `{id}` and type `{exporter_type}`, and is left \
+         alone; give that id and that type if it is meant"
+    )]
+    OtherNode {
+        /// The key.
+        key: String,
+        /// The id of the node that is there.
+        id: String,
+        /// What that one exports.
+        exporter_type: String,
+    },
+
     /// The group has nodes, and was to be deleted only without.
     #[error(
         "group `{group}` has {} below `{key}`; end them first, or delete them with it",

@@ -299,13 +299,14 @@ impl Groups {
         Ok(listing.entries.len())
     }
 
-    /// Deletes exactly the key of a node, whoever registered it. One whose process lives comes
-    /// back. Then, if that is wished, the group is deleted, provided that it has no node in that
+    /// Deletes exactly the key of a node, whoever registered it, unless it holds a node of another
+    /// id or type. One whose process lives comes back. Then, if that is wished, the group is deleted, provided that it has no node in that
     /// moment.
     ///
     /// # Errors
     ///
-    /// [`Error::NoNode`] and [`Error::Deregister`]. If only the group could not be deleted, the
+    /// [`Error::NoNode`], [`Error::OtherNode`], [`Error::Read`], [`Error::Conflict`] and
+    /// [`Error::Deregister`]. If only the group could not be deleted, the
     /// node is gone all the same: [`Error::Delete`].
     pub async fn deregister(
         &self,
@@ -315,22 +316,60 @@ impl Groups {
         empty: EmptyGroup,
     ) -> Result<Deregistered, Error> {
         let key = self.base.node_key(group, id, exporter_type);
-        let deleted = self.client.delete(key.as_str()).await;
-        let deleted = deleted.map_err(|cause| Error::Deregister {
-            key: key.clone(),
-            cause: Box::new(cause),
-        })?;
-        let Some(entry) = deleted else {
-            return Err(Error::NoNode { key });
-        };
+        let node = self.delete_node(&key, id, exporter_type).await?;
         let group_deleted = match empty {
             EmptyGroup::Keep => false,
             EmptyGroup::Delete => self.delete_if_empty(group).await?,
         };
         Ok(Deregistered {
             key,
-            node: json::decode_node(&entry.value).ok(),
+            node,
             group_deleted,
+        })
+    }
+
+    /// Deletes the key of a node as it was read, and returns the node; none if it was unreadable.
+    /// Its process may write it in between, and then it is read again.
+    async fn delete_node(
+        &self,
+        key: &str,
+        id: &str,
+        exporter_type: &str,
+    ) -> Result<Option<Node>, Error> {
+        for _ in 0..ATTEMPTS {
+            let entry = self.client.get(key).await.map_err(|cause| Error::Read {
+                key: key.to_owned(),
+                cause: Box::new(cause),
+            })?;
+            let Some(entry) = entry else {
+                let key = key.to_owned();
+                return Err(Error::NoNode { key });
+            };
+            let node = json::decode_node(&entry.value).ok();
+            if let Some(other) = &node
+                && (other.id != id || other.exporter_type != exporter_type)
+            {
+                return Err(Error::OtherNode {
+                    key: key.to_owned(),
+                    id: other.id.clone(),
+                    exporter_type: other.exporter_type.clone(),
+                });
+            }
+            let delete = Transaction::new()
+                .when(Condition::mod_revision(key, entry.mod_revision))
+                .then_delete(key);
+            let outcome = self.client.transact(delete).await;
+            let outcome = outcome.map_err(|cause| Error::Deregister {
+                key: key.to_owned(),
+                cause: Box::new(cause),
+            })?;
+            if outcome.succeeded {
+                return Ok(node);
+            }
+        }
+        Err(Error::Conflict {
+            key: key.to_owned(),
+            attempts: ATTEMPTS,
         })
     }
 

@@ -54,12 +54,15 @@ async fn an_owner_that_is_alive_is_warned_of_and_needs_force(etcd: Server) {
     let lease = grant(&etcd, LONG).await;
     announce(&etcd, ALICE, &greeter("e", props! {}), Some(&lease)).await;
     let before = keys(&etcd).await;
-    assert_data_eq!(
-        withdraw(&etcd, &["e"]).run().await.bad(2),
-        str![
-            "rsctl: key [..]/e is not deleted: its owner is alive (lease [..], [..] s left of 5000 s) and may put it again: stop the owner, or take --force"
-        ]
-    );
+    // A dry run promises nothing that would be refused.
+    for args in [&["e"][..], &["e", "--dry-run"]] {
+        assert_data_eq!(
+            withdraw(&etcd, args).run().await.bad(1),
+            str![
+                "rsctl: key [..]/e is not deleted: its owner is alive (lease [..], [..] s left of 5000 s) and may put it again: stop the owner, or take --force"
+            ]
+        );
+    }
     assert_eq!(keys(&etcd).await, before);
     let ran = withdraw(&etcd, &["e", "--force", "-o", "json"]).run().await;
     assert_data_eq!(
@@ -105,7 +108,7 @@ async fn a_dry_run_deletes_nothing(etcd: Server) {
     let lease = grant(&etcd, LONG).await;
     announce(&etcd, ALICE, &greeter("e", props! {}), Some(&lease)).await;
     let before = etcd.get_prefix("").await;
-    let ran = withdraw(&etcd, &["e", "--dry-run"]).run().await;
+    let ran = withdraw(&etcd, &["e", "--dry-run", "--force"]).run().await;
     assert!(ran.stderr.starts_with("would delete "), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("is alive and may put the key again"),

@@ -9,7 +9,9 @@ use crate::tool::{SOON, Tool};
 on_each_server!(
     a_node_is_registered_listed_watched_and_taken_away,
     a_deregistered_node_takes_the_group_along_if_it_was_the_last,
+    a_node_whose_key_looks_the_same_is_not_deregistered,
     a_lost_lease_and_a_taken_node_are_told,
+    a_node_that_waited_to_the_end_is_not_said_to_go,
 );
 
 const REGISTER: [&str; 9] = [
@@ -153,6 +155,49 @@ async fn a_deregistered_node_takes_the_group_along_if_it_was_the_last(server: Se
     let line = tool(&["node", "list", "web"]).run().await.bad(1);
     assert!(line.contains("there is no group `web`"), "{line}");
     assert_eq!(tool(&["node", "list"]).run().await.good(), "no nodes\n");
+}
+
+async fn a_node_whose_key_looks_the_same_is_not_deregistered(server: Server) {
+    let value = r#"{"id":"a","exporter_type":"b_c","port":1,"status":"healthy"}"#;
+    let key = "/services/g/nodes/a_b_c";
+    server.etcdctl(&["put", key, value]).await;
+    let deregister = |args: &[&str]| {
+        Tool::new(&server)
+            .args(["node", "deregister", "g"])
+            .args(args)
+            .run()
+    };
+    for args in [&["a_b", "c"][..], &["a_b", "c", "--dry-run"]] {
+        let ran = deregister(args).await;
+        assert_eq!(ran.code(), 1, "{}", ran.stderr);
+        let other = "rsctl: `/services/g/nodes/a_b_c` is the key of another node, id `a` and type \
+                     `b_c`, and is left alone; give that id and that type if it is meant\n";
+        assert!(ran.stderr.ends_with(other), "{}", ran.stderr);
+        assert_eq!(server.get(key).await.unwrap().value_text(), value);
+    }
+    deregister(&["a", "b_c"]).await.good();
+    assert!(keys(&server).await.is_empty());
+    // What nobody can read is whoever's key it is.
+    server.etcdctl(&["put", key, "{"]).await;
+    deregister(&["a_b", "c"]).await.good();
+    assert!(keys(&server).await.is_empty());
+}
+
+async fn a_node_that_waited_to_the_end_is_not_said_to_go(server: Server) {
+    let first = Tool::new(&server).args(REGISTER).start();
+    first.says("registered  ").await;
+    let second = Tool::new(&server).args(REGISTER).start();
+    second.notes("waits: ").await;
+    let ended = second.stop("TERM").await;
+    assert!(
+        ended
+            .stderr
+            .ends_with("`/services/web/nodes/n1_node_exporter` was not registered\n"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.good(), "");
+    first.stop("TERM").await.good();
 }
 
 async fn a_lost_lease_and_a_taken_node_are_told(server: Server) {

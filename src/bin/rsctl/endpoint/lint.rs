@@ -5,14 +5,15 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Args as ClapArgs, ValueEnum};
+use osgi_remote::discovery::etcd::keys;
 use osgi_remote::discovery::etcd::lint::{self, Item, Peer, Registry, Severity, Verdict};
-use osgi_remote::keyspace::{Client, Entry, Range};
+use osgi_remote::keyspace::{Client, Entry, Error, Range};
 use osgi_remote::names::TopKey;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::output::{counted, printable};
+use crate::output::{counted, note, printable};
 use crate::snapshot::file::Source;
 
 /// Tell what ECF, iPOPO and osgi-remote would make of keys and their values.
@@ -178,7 +179,21 @@ impl Checked {
             return Ok(());
         }
         let mut pages = client.pages(Range::new(range.start, range.end));
-        while let Some(entries) = pages.next().await? {
+        let mut page = pages.next().await;
+        // Who keeps to the rights that this library asks for may not read what iPOPO watches.
+        if let Err(Error::Denied { .. } | Error::NotPermitted { .. }) = &page {
+            let own = keys::range(&self.top);
+            pages = client.pages(Range::new(own.start, own.end));
+            page = pages.next().await;
+            if page.is_ok() {
+                note(&format!(
+                    "keys beside {top}/ that begin with {top}, which ECF and iPOPO read too, were \
+                     not looked at: the right to read them is not granted",
+                    top = self.top
+                ));
+            }
+        }
+        while let Some(entries) = page? {
             for entry in entries {
                 match what {
                     None => self.entry(&entry),
@@ -189,6 +204,7 @@ impl Checked {
                     Some(_) => {}
                 }
             }
+            page = pages.next().await;
         }
         match what {
             Some(id) if self.count == 0 => {

@@ -76,10 +76,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             }
         })
         .collect();
-    if let Some(alive) = keys.iter().find(|key| key.owner_alive && !args.force)
-        && !args.dry_run
-    {
-        return Err(Failure::usage(format!(
+    if let Some(alive) = keys.iter().find(|key| key.owner_alive && !args.force) {
+        return Err(Failure::no(format!(
             "key {} is not deleted: its owner is alive ({}) and may put it again: stop the owner, or \
              take --force",
             printable(&alive.key),

@@ -99,7 +99,10 @@ impl From<Error> for Failure {
             Error::Base { .. } | Error::Name { .. } | Error::Label { .. } | Error::Node { .. } => {
                 Code::Usage
             }
-            Error::Missing { .. } | Error::NoNode { .. } | Error::Occupied { .. } => Code::No,
+            Error::Missing { .. }
+            | Error::NoNode { .. }
+            | Error::OtherNode { .. }
+            | Error::Occupied { .. } => Code::No,
             other => match other.cause() {
                 Some(cause) => Self::from(cause.clone()).code(),
                 None => Code::Failed,

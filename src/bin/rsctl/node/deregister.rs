@@ -63,6 +63,17 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         if !keys.contains(&key.as_str()) {
             return Err(Error::NoNode { key }.into());
         }
+        let at_key = nodes.iter().find(|there| there.key == key);
+        if let Some(there) = at_key
+            && (there.node.id != args.id || there.node.exporter_type != args.exporter_type)
+        {
+            return Err(Error::OtherNode {
+                key,
+                id: there.node.id.clone(),
+                exporter_type: there.node.exporter_type.clone(),
+            }
+            .into());
+        }
         let has_key = members.is_some_and(|members| members.group.is_some());
         !args.keep_group && has_key && keys.len() == 1
     } else {

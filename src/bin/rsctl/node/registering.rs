@@ -36,12 +36,19 @@ enum Shown {
     Taken,
 }
 
+/// Also true before all is known to be in etcd, where the answer of the writing is awaited no more.
+fn was_put(status: &SessionStatus) -> bool {
+    status.phase == SessionPhase::Held || status.counts.puts > 0
+}
+
 /// Follows a registration.
 pub(super) struct Registering<'a> {
     context: &'a Context,
     key: String,
     status: tokio::sync::watch::Receiver<SessionStatus>,
     shown: Shown,
+    /// Whether it was ever registered.
+    was_held: bool,
 }
 
 impl<'a> Registering<'a> {
@@ -51,6 +58,7 @@ impl<'a> Registering<'a> {
             key: registration.key().to_owned(),
             status: registration.session_status(),
             shown: Shown::Nothing,
+            was_held: false,
         }
     }
 
@@ -67,6 +75,7 @@ impl<'a> Registering<'a> {
 
     fn tell_of(&mut self, status: &SessionStatus) -> Result<(), Failure> {
         let (key, before) = (&self.key, self.shown);
+        self.was_held |= was_put(status);
         self.shown = match (status.phase, status.lease) {
             (SessionPhase::Held, Some(lease)) => Shown::Held(lease),
             (SessionPhase::Taken, _) => Shown::Taken,
@@ -116,13 +125,22 @@ impl<'a> Registering<'a> {
         }
     }
 
-    /// Takes the node away.
+    /// Takes the node away. One that waited to the end for a key of others is not said to go.
     pub(super) async fn end(
         self,
         registration: Registration,
         empty: EmptyGroup,
     ) -> Result<(), Failure> {
+        let was_held = self.was_held || was_put(&self.status.borrow());
         let deleted = registration.close(empty, GOODBYE).await?;
+        if !was_held {
+            let mut text = format!("`{}` was not registered", printable(&self.key));
+            if deleted {
+                text.push_str("; its group, which has no node, is deleted");
+            }
+            output::note(&text);
+            return Ok(());
+        }
         let deleted = (empty == EmptyGroup::Delete).then_some(deleted);
         self.event("deregistered", None, deleted)
     }

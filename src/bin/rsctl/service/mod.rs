@@ -41,6 +41,11 @@ impl Name {
         ServiceName::new(&self.service_type, &self.service_name).map_err(refused)
     }
 
+    /// As lists have it below the root.
+    fn full(&self) -> String {
+        format!("{}/{}", self.service_type, self.service_name)
+    }
+
     /// As people read it.
     fn words(&self) -> String {
         let (name, kind) = (printable(&self.service_name), printable(&self.service_type));
@@ -98,13 +103,36 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let place = Place::new(context)?;
     let services = Services::new(place.client()?, &place.root);
     match command {
-        Command::Register(args) => register(&args, &place, &services).await,
-        Command::Unregister(args) => unregister(&args, &place, &services).await,
+        Command::Register(args) => register(&args, &place, &services, context).await,
+        Command::Unregister(args) => unregister(&args, &place, &services, context).await,
         Command::List(args) => list(&args, &place, &services, context).await,
     }
 }
 
-async fn register(args: &Register, place: &Place, services: &Services) -> Result<(), Failure> {
+/// What is registered, or would be. For programs only: empusa says nothing on stdout.
+#[derive(Debug, Serialize)]
+struct Registered<'a> {
+    service: String,
+    location: &'a str,
+    ttl: Option<u64>,
+    dry_run: bool,
+}
+
+/// What is unregistered, or would be. For programs only, too.
+#[derive(Debug, Serialize)]
+struct Unregistered {
+    service: String,
+    /// Whether there was one.
+    unregistered: bool,
+    dry_run: bool,
+}
+
+async fn register(
+    args: &Register,
+    place: &Place,
+    services: &Services,
+    context: &Context,
+) -> Result<(), Failure> {
     let name = args.name.checked()?;
     let (ttl, every) = (limit(args.ttl), limit(args.refresh_every));
     let location = args.service_location.as_str();
@@ -114,25 +142,33 @@ async fn register(args: &Register, place: &Place, services: &Services) -> Result
     }
     let words = args.name.words();
     let what = format!("key {}, {}", services.key(&name), with_ttl(ttl));
+    let registered = Registered {
+        service: args.name.full(),
+        location,
+        ttl: ttl.as_ref().map(Duration::as_secs),
+        dry_run: args.dry_run,
+    };
+    let show = || context.output.show_text(&registered, String::new);
     if args.dry_run {
         let now = services.get(&name).await?;
         note(&format!(
             "dry run: {words} would be registered: {what}; now {}",
             there(now)
         ));
-        return Ok(());
+        return show();
     }
     place.note(&format!("registering {words}: {what}"));
     let Some(every) = every else {
         services.register(&name, location, ttl).await?;
         place.note(&format!("{words} registered"));
-        return Ok(());
+        return show();
     };
     let registration = refresh::Registration {
         name: &name,
         words: &words,
         location,
         every,
+        show: &show,
     };
     match ttl {
         Some(ttl) => refresh::leased(&registration, ttl, place, services).await,
@@ -147,23 +183,39 @@ fn there(now: Option<Service>) -> String {
     )
 }
 
-async fn unregister(args: &Unregister, place: &Place, services: &Services) -> Result<(), Failure> {
+async fn unregister(
+    args: &Unregister,
+    place: &Place,
+    services: &Services,
+    context: &Context,
+) -> Result<(), Failure> {
     let name = args.name.checked()?;
     let (words, key) = (args.name.words(), services.key(&name));
+    let show = |unregistered| {
+        let done = Unregistered {
+            service: args.name.full(),
+            unregistered,
+            dry_run: args.dry_run,
+        };
+        context.output.show_text(&done, String::new)
+    };
     if args.dry_run {
-        let now = there(services.get(&name).await?);
+        let now = services.get(&name).await?;
+        let is_there = now.is_some();
+        let now = there(now);
         note(&format!(
             "dry run: {words} would be unregistered: key {key}; now {now}"
         ));
-        return Ok(());
+        return show(is_there);
     }
     place.note(&format!("unregistering {words}: key {key}"));
-    let done = match services.unregister(&name).await? {
-        Some(_) => "unregistered",
-        None => "was not registered",
+    let was_there = services.unregister(&name).await?.is_some();
+    let done = match was_there {
+        true => "unregistered",
+        false => "was not registered",
     };
     place.note(&format!("{words} {done}"));
-    Ok(())
+    show(was_there)
 }
 
 /// A service in a list.

@@ -15,13 +15,14 @@ use crate::signals;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// What is looked after.
-#[derive(Debug)]
 pub(super) struct Registration<'a> {
     pub(super) name: &'a ServiceName,
     /// Type and name for people.
     pub(super) words: &'a str,
     pub(super) location: &'a str,
     pub(super) every: Duration,
+    /// Shows it once it is there.
+    pub(super) show: &'a dyn Fn() -> Result<(), Failure>,
 }
 
 /// Keeps one lease alive, and gives it back in the end.
@@ -54,6 +55,7 @@ pub(super) async fn leased(
         "{words} registered; lease {:x} is renewed every {renewals:.1?} until SIGINT or SIGTERM",
         registered.lease
     ));
+    (registration.show)()?;
     let mut status = session.status();
     let mut seen = Seen::of(&status.borrow_and_update());
     loop {
@@ -148,6 +150,7 @@ pub(super) async fn lasting(
     place.note(&format!(
         "{words} registered; looked after every {every:?} until SIGINT or SIGTERM"
     ));
+    (registration.show)()?;
     let mut well = true;
     loop {
         let pause = if well { *every } else { AGAIN.min(*every) };

@@ -17,7 +17,7 @@ struct Report {
     file: String,
     prefix: String,
     dry_run: bool,
-    /// Keys that are put.
+    /// Keys that are put, or would be: none if that is refused.
     put: u64,
     /// Keys that are there with the same value.
     unchanged: u64,
@@ -40,9 +40,17 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     let shown = printable(&prefix);
     let will = sentence(&plan, &args, &shown);
     if refused || args.dry_run {
-        let count = counted(plan.differing.len(), "key");
-        let report = Report::new(&source, prefix, plan, &args, 0);
-        context.output.show_text(&report, || report.text(&will))?;
+        let (count, would) = (counted(plan.differing.len(), "key"), plan.put);
+        let report = Report::new(
+            &source,
+            prefix,
+            plan,
+            &args,
+            if refused { 0 } else { would },
+        );
+        context
+            .output
+            .show_text(&report, || report.text((!refused).then_some(&will)))?;
         if refused {
             let etcd = client.endpoint();
             return Err(Failure::no(format!(
@@ -110,12 +118,12 @@ fn sentence(plan: &Plan, args: &RestoreArgs, prefix: &str) -> String {
 }
 
 impl Report {
-    fn new(source: &Source, prefix: String, plan: Plan, args: &RestoreArgs, done: u64) -> Self {
+    fn new(source: &Source, prefix: String, plan: Plan, args: &RestoreArgs, put: u64) -> Self {
         Self {
             file: source.name().to_owned(),
             prefix,
             dry_run: args.dry_run,
-            put: if args.dry_run { plan.put } else { done },
+            put,
             unchanged: plan.unchanged,
             differing: plan.differing,
             leased: plan.leased,
@@ -124,12 +132,13 @@ impl Report {
         }
     }
 
-    fn text(&self, will: &str) -> String {
+    /// `will` is what would be done; nothing if it is refused.
+    fn text(&self, will: Option<&String>) -> String {
         let mut text = String::new();
         for key in &self.differing {
             text.push_str(&format!("other value: {}\n", printable(key)));
         }
-        if self.dry_run {
+        if let Some(will) = will {
             text.push_str(&format!("would {will}\n"));
         }
         text

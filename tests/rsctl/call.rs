@@ -209,7 +209,7 @@ async fn malformed_arguments_are_refused_before_anything_is_asked() {
             r#"rsctl: argument 2: World is no JSON (expected value at line 1 column 1): for a text write '"World"', with both quotes; with --string all arguments are texts"#
         ]]
     );
-    let ran = call(&["--timeout", "3"]).await;
+    let ran = call(&["--timeout", "3x"]).await;
     assert_eq!(ran.code(), 2, "{}", ran.stderr);
     assert!(
         ran.stderr.contains("it is no time such as 500ms"),

@@ -13,6 +13,7 @@ use crate::tool::Tool;
 on_each_server!([embedded, etcd_3_5](
     the_registry_is_compared_with_an_edef_file,
     the_registry_is_compared_with_a_snapshot,
+    passwords_of_groups_are_in_a_snapshot_and_in_no_view,
 ));
 
 const SESSION: &str = "4469111c-91c2-4dba-b64f-750d14243fda";
@@ -173,6 +174,39 @@ async fn the_registry_is_compared_with_a_snapshot(server: Server) {
         "{}",
         coloured.stdout
     );
+}
+
+async fn passwords_of_groups_are_in_a_snapshot_and_in_no_view(server: Server) {
+    let client = client(&server);
+    let group = |word: &str| {
+        format!(
+            r#"{{"name":"g","spec":{{"username":"ada","password":"{word}"}},"created":"2026-01-31T12:00:00Z"}}"#
+        )
+    };
+    client.put("my/g", group("s3cret"), None).await.unwrap();
+    let run = async |args: &[&str], input: &str| {
+        let tool = Tool::new(&server).args(args.iter().copied());
+        tool.input(input).run().await
+    };
+    let snapshot = run(&["snapshot", "my/"], "").await.good();
+    assert!(snapshot.contains("s3cret"), "{snapshot}");
+    for args in [
+        ["tree", "my/", "--values", "-o", "table"],
+        ["tree", "my/", "--values", "-o", "json"],
+    ] {
+        let tree = run(&args, "").await.good();
+        assert!(tree.contains("hidden"), "{tree}");
+        assert!(!tree.contains("s3cret") && !tree.contains("ada"), "{tree}");
+    }
+    client.put("my/g", group("newer"), None).await.unwrap();
+    for form in ["table", "json", "yaml"] {
+        let ran = run(&["diff", "-", "-o", form], &snapshot).await;
+        let shown = ran.stdout;
+        assert!(shown.contains("hidden, and another"), "{shown}");
+        for secret in ["s3cret", "newer", "ada"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
 }
 
 #[tokio::test]

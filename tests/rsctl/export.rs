@@ -311,3 +311,18 @@ async fn an_import_of_what_is_not_there_says_what_is() {
     let line = Tool::new(&server).args(args).run().await.bad(2);
     assert!(line.contains("(zone"), "{line}");
 }
+
+#[tokio::test]
+async fn a_command_line_that_cannot_be_meant_is_told_before_anything_is_asked_of_etcd() {
+    for (args, part) in [
+        (["--interface", ""], "the name of an interface is empty"),
+        (["--property", "size:Int=3"], "'Int' is no type: String"),
+        (["--set", "etcd.lese_ttl=5"], "is etcd.lease_ttl"),
+    ] {
+        let tool = Tool::alone().args(["--endpoints", "127.0.0.1:1", "export", "--echo"]);
+        let ran = tool.args(["--interface", "a.A"]).args(args).run().await;
+        assert_eq!(ran.code(), 2, "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+}

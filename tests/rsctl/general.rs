@@ -2,6 +2,8 @@
 
 use snapbox::{assert_data_eq, str};
 
+use crate::support::Server;
+use crate::support::process::ReservedPort;
 use crate::tool::Tool;
 
 #[tokio::test]
@@ -84,4 +86,34 @@ async fn completions_and_manual_pages_know_every_command() {
     }
     let page = Tool::alone().args(["man"]).run().await.good();
     assert!(page.contains(".TH rsctl 1"), "{page}");
+}
+
+#[tokio::test]
+async fn the_steps_and_the_calls_are_told_when_asked_for_and_never_values() {
+    let server = Server::etcd_3_5().await;
+    server.etcdctl(&["put", "app/a", "s3cret"]).await;
+    let dead = ReservedPort::any();
+    let both = format!("127.0.0.1:{},{}", dead.number, server.endpoint());
+    let run = async |flags: &[&str]| {
+        let args = ["--endpoints", both.as_str(), "--color", "never"];
+        let tool = Tool::alone().args(args).args(flags.iter().copied());
+        let ran = tool.args(["tree", "app/"]).run().await;
+        assert_eq!(ran.code(), 0);
+        ran.stderr
+    };
+    assert_eq!(run(&[]).await, "");
+    let steps = run(&["-v"]).await;
+    assert!(
+        steps.contains("moves on to the next etcd server"),
+        "{steps}"
+    );
+    assert!(steps.contains("connected to etcd"), "{steps}");
+    assert!(!steps.contains("read `app/…`"), "{steps}");
+    let calls = run(&["-vv"]).await;
+    let answered = calls
+        .lines()
+        .find(|line| line.contains("read `app/…`") && line.contains(r#"result="ok""#));
+    let answered = answered.unwrap_or_else(|| panic!("no call in {calls}"));
+    assert!(answered.contains("elapsed="), "{answered}");
+    assert!(!run(&["-vvv"]).await.contains("s3cret"));
 }

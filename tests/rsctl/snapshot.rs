@@ -390,7 +390,7 @@ async fn a_file_that_is_wrong_is_told_by_its_line_and_nothing_is_written() {
     assert_eq!(ttl.code(), 2);
     assert!(
         ttl.stderr
-            .contains("it is no time such as 30s, 5m or 90 (seconds)"),
+            .contains("it is no time such as 500ms, 3s, 1m30s or 90 (seconds)"),
         "{}",
         ttl.stderr
     );

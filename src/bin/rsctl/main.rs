@@ -20,6 +20,7 @@ mod options;
 mod output;
 mod prometheus_sd;
 mod render;
+mod secrets;
 mod serve;
 mod service;
 mod session;

@@ -161,6 +161,11 @@ impl EtcdConfig {
         settings::names().any(|name| properties.contains(name))
     }
 
+    /// The names of all settings of this discovery, as iPOPO and ECF write them.
+    pub fn setting_names() -> impl Iterator<Item = &'static str> {
+        settings::names()
+    }
+
     /// Reads the settings; `None` if `.disabled` says so. Properties of other
     /// parts are left alone; one that looks like a setting and is none is
     /// logged.

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
 
+use super::trouble::Asked;
 use crate::keyspace::connect::{Connection, Failure, FailureKind, call, reach};
 use crate::keyspace::{Cause, ConnectOptions, Endpoint};
 
@@ -85,6 +87,7 @@ impl Line {
     /// allows it, on the others of the list, each at most once. Says who answered.
     pub(super) async fn run<T, F>(
         &self,
+        asked: Asked<'_>,
         repeat: Repeat,
         work: impl Fn(Connection) -> F,
     ) -> Result<(T, Endpoint), Trouble>
@@ -93,6 +96,7 @@ impl Line {
     {
         let mut attempts = Attempts::new(self.options.endpoints.len());
         loop {
+            let begun = Instant::now();
             let line = self.attach(&attempts).await;
             let endpoint = self.options.endpoints[line.endpoint].clone();
             let was_there = line.result.is_ok() && !line.fresh;
@@ -107,16 +111,24 @@ impl Line {
                 }
                 Err(failure) => Err(failure),
             };
+            let elapsed = begun.elapsed();
             let failure = match result {
-                Ok(value) => return Ok((value, endpoint)),
+                Ok(value) => {
+                    tracing::debug!(%endpoint, ?elapsed, result = "ok", "{asked}");
+                    return Ok((value, endpoint));
+                }
                 Err(failure) => failure,
             };
+            tracing::debug!(%endpoint, ?elapsed, result = %failure.cause, "{asked}");
             if is_answer(failure.kind) {
                 return Err(attempts.over(endpoint, failure));
             }
             let silent = failure.elapsed >= self.options.call_timeout;
             let verdict = attempts.judge(line.endpoint, was_there && !silent, repeat, &failure);
-            self.give_up(line.id, verdict != Verdict::Redial);
+            let next = self.give_up(line.id, verdict != Verdict::Redial);
+            if let Some(next) = next {
+                tracing::info!(from = %endpoint, to = %next, cause = %failure.cause, "moves on to the next etcd server");
+            }
             match verdict {
                 Verdict::Redial => {}
                 Verdict::Next => attempts.note(endpoint, failure),
@@ -157,6 +169,8 @@ impl Line {
             && *current == id
         {
             state.link = Link::Up(id, Box::new(connection.clone()));
+            // Once for each connection, however many calls waited for it.
+            tracing::info!(endpoint = %self.options.endpoints[endpoint], "connected to etcd");
         }
         Attached {
             endpoint,
@@ -179,19 +193,23 @@ impl Line {
     }
 
     /// Drops a connection, unless another call did so before, and goes on to the next endpoint if
-    /// it is this endpoint that failed.
-    fn give_up(&self, id: u64, next: bool) {
+    /// it is this endpoint that failed: says which it is, if there is another one.
+    fn give_up(&self, id: u64, next: bool) -> Option<Endpoint> {
         let mut state = self.state.lock();
         let is_current = match &state.link {
             Link::Up(current, _) | Link::Dialling(current, _) => *current == id,
             Link::Down => false,
         };
-        if is_current {
-            state.link = Link::Down;
-            if next {
-                state.endpoint = (state.endpoint + 1) % self.options.endpoints.len();
-            }
+        if !is_current {
+            return None;
         }
+        state.link = Link::Down;
+        let count = self.options.endpoints.len();
+        if !next || count == 1 {
+            return None;
+        }
+        state.endpoint = (state.endpoint + 1) % count;
+        Some(self.options.endpoints[state.endpoint].clone())
     }
 }
 

@@ -170,7 +170,11 @@ impl Client {
             let request = request.clone();
             async move { connection.kv.txn(request).await }
         };
-        match self.line.run(repeat, write).await {
+        match self
+            .line
+            .run(Asked::Transact(&transaction), repeat, write)
+            .await
+        {
             Ok((answer, _)) => Ok(Outcome::of(&answer)),
             Err(trouble) => Err(trouble.explain(self, Asked::Transact(&transaction))),
         }
@@ -221,7 +225,7 @@ impl Client {
                 let options = LeaseGrantOptions::new().with_id(id);
                 connection.lease.grant(asked, Some(options)).await
             };
-            match self.line.run(Repeat::Freely, grant).await {
+            match self.line.run(Asked::Grant, Repeat::Freely, grant).await {
                 Ok((answer, _)) => {
                     let ttl = seconds(answer.ttl());
                     return Ok(Lease { id, ttl });
@@ -253,7 +257,11 @@ impl Client {
             keeper.keep_alive().await?;
             stream.message().await
         };
-        match self.line.run(Repeat::Freely, renew).await {
+        match self
+            .line
+            .run(Asked::Renew(lease), Repeat::Freely, renew)
+            .await
+        {
             Ok((Some(answer), _)) => Ok(Some(seconds(answer.ttl())).filter(|ttl| !ttl.is_zero())),
             Ok((None, endpoint)) => Err(Error::Renew {
                 lease,
@@ -274,7 +282,11 @@ impl Client {
     pub async fn revoke(&self, lease: i64) -> Result<bool, Error> {
         let revoke =
             |mut connection: Connection| async move { connection.lease.revoke(lease).await };
-        match self.line.run(Repeat::Freely, revoke).await {
+        match self
+            .line
+            .run(Asked::Revoke(lease), Repeat::Freely, revoke)
+            .await
+        {
             Ok(_) => Ok(true),
             // An attempt before may have been the one that revoked it.
             Err(trouble) if trouble.failure.kind == FailureKind::LeaseNotFound => {
@@ -294,7 +306,11 @@ impl Client {
             let options = LeaseTimeToLiveOptions::new().with_keys();
             connection.lease.time_to_live(lease, Some(options)).await
         };
-        match self.line.run(Repeat::Freely, ask).await {
+        match self
+            .line
+            .run(Asked::Lease(lease), Repeat::Freely, ask)
+            .await
+        {
             Ok((answer, _)) => Ok(LeaseInfo::of(&answer)),
             Err(trouble) if trouble.failure.kind == FailureKind::LeaseNotFound => Ok(None),
             Err(trouble) => Err(trouble.explain(self, Asked::Lease(lease))),
@@ -308,7 +324,7 @@ impl Client {
     /// [`Error::Connect`], [`Error::Tls`], [`Error::Authenticate`] and [`Error::NotPermitted`].
     pub async fn leases(&self) -> Result<Vec<i64>, Error> {
         let ask = |mut connection: Connection| async move { connection.lease.leases().await };
-        match self.line.run(Repeat::Freely, ask).await {
+        match self.line.run(Asked::Leases, Repeat::Freely, ask).await {
             Ok((answer, _)) => {
                 let mut ids: Vec<i64> = answer.leases().iter().map(|lease| lease.id()).collect();
                 ids.sort_unstable();
@@ -325,7 +341,7 @@ impl Client {
     /// [`Error::Connect`], [`Error::Tls`], [`Error::Authenticate`] and [`Error::NotPermitted`].
     pub async fn status(&self) -> Result<ServerStatus, Error> {
         let ask = |mut connection: Connection| async move { connection.maintenance.status().await };
-        match self.line.run(Repeat::Freely, ask).await {
+        match self.line.run(Asked::Status, Repeat::Freely, ask).await {
             Ok((answer, endpoint)) => Ok(ServerStatus::of(endpoint, &answer)),
             Err(trouble) => Err(trouble.explain(self, Asked::Status)),
         }
@@ -339,7 +355,7 @@ impl Client {
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
         let ask =
             |mut connection: Connection| async move { connection.cluster.member_list().await };
-        match self.line.run(Repeat::Freely, ask).await {
+        match self.line.run(Asked::Members, Repeat::Freely, ask).await {
             Ok((answer, _)) => Ok(answer.members().iter().map(Member::of).collect()),
             Err(trouble) => Err(trouble.explain(self, Asked::Members)),
         }

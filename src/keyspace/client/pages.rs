@@ -73,7 +73,8 @@ impl PageReader {
                 let request = request.clone();
                 async move { read_page(&mut connection.kv, request).await }
             };
-            match self.client.line.run(Repeat::Freely, read).await {
+            let asked = Asked::Read(&self.range);
+            match self.client.line.run(asked, Repeat::Freely, read).await {
                 Ok(answer) => break answer,
                 Err(trouble)
                     if trouble.failure.kind == FailureKind::TooLarge && self.pages.halve() => {}

@@ -1,5 +1,6 @@
 //! What a failed call is to whoever made it.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Client;
@@ -11,6 +12,7 @@ use crate::keyspace::failure::Need;
 use crate::keyspace::{Cause, Endpoint, Error, Refusal};
 
 /// What was asked for.
+#[derive(Clone, Copy)]
 pub(super) enum Asked<'a> {
     Read(&'a Range),
     Transact(&'a Transaction),
@@ -21,6 +23,31 @@ pub(super) enum Asked<'a> {
     Leases,
     Status,
     Members,
+}
+
+/// As the log has it: what kind of call it is, and of what. Never with values.
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(range) => write!(f, "read {range}"),
+            Self::Transact(transaction) => {
+                let kind = match transaction.only_reads() {
+                    true => "read by transaction",
+                    false => "write by transaction",
+                };
+                let touched: Vec<String> =
+                    transaction.touches().iter().map(Range::to_string).collect();
+                write!(f, "{kind} {}", touched.join(", "))
+            }
+            Self::Grant => f.write_str("grant a lease"),
+            Self::Renew(lease) => write!(f, "renew lease {lease:x}"),
+            Self::Revoke(lease) => write!(f, "revoke lease {lease:x}"),
+            Self::Lease(lease) => write!(f, "read lease {lease:x}"),
+            Self::Leases => f.write_str("list the leases"),
+            Self::Status => f.write_str("read the server's status"),
+            Self::Members => f.write_str("list the members"),
+        }
+    }
 }
 
 impl Trouble {

@@ -46,7 +46,7 @@ async fn a_files_endpoints_are_there_until_it_is_told_to_stop(etcd: Server) {
     let discovery = EtcdDiscovery::start(EtcdConfig::new(&etcd.endpoint()).unwrap()).unwrap();
     discovery.connected(SOON).await.unwrap();
     let mut peer = discovery.endpoints().listen(|_| true);
-    let running = advertise(&etcd, &path).args(["--ttl", "20"]).start();
+    let running = advertise(&etcd, &path).args(["--ttl", "20s"]).start();
     running.notes("SIGINT or SIGTERM takes all back").await;
     for expected in [&one, &two] {
         match peer.next().await {

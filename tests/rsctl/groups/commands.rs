@@ -326,7 +326,7 @@ async fn what_cannot_be_used_is_told_in_one_line() {
             &[
                 "node", "register", "a", "--id", "n", "--type", "t", "--port", "1", "--ttl", "soon",
             ],
-            "rsctl: --ttl `soon` cannot be used: it is no time such as 30s, 5m or 90 (seconds)",
+            "rsctl: --ttl `soon` cannot be used: it is no time such as 500ms, 3s, 1m30s or 90 (seconds)",
         ),
     ] {
         // Nothing is asked of etcd, which is not there.

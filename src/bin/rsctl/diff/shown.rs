@@ -7,6 +7,7 @@ use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
 use crate::output::printable;
+use crate::secrets;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -66,7 +67,9 @@ pub(super) struct ValueChange {
 }
 
 impl ValueChange {
+    /// Without what is secret in them.
     pub(super) fn new(old: &[u8], new: &[u8]) -> Self {
+        let (old, new) = (&*secrets::masked(old), &*secrets::masked_after(old, new));
         let texts = (std::str::from_utf8(old), std::str::from_utf8(new));
         let (old, new) = match texts {
             (Ok(old), Ok(new)) => (old.to_owned(), new.to_owned()),

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use super::finding::Finding;
 
 const CHECK: &str = "clock";
+/// How to find out otherwise.
+const COMPARE: &str = "compare what `date -u` says on both machines";
 /// What is not worth a word.
 const TOLERATED: f64 = 5.0;
 /// The most that is read of an answer's head.
@@ -29,13 +31,13 @@ pub(crate) async fn look(mut stream: TcpStream, host: &str, limit: Duration) -> 
     };
     match date {
         Some(date) => judge(difference(seconds(before), seconds(after), date)),
-        None => Finding::ok(CHECK, "not known: the server tells no time over HTTP"),
+        None => Finding::unknown(CHECK, "the server tells no time over HTTP", COMPARE),
     }
 }
 
 /// Of a server that speaks TLS.
 pub(crate) fn unknown() -> Finding {
-    Finding::ok(CHECK, "not known: it is asked for over plain text only")
+    Finding::unknown(CHECK, "it is asked for over plain text only", COMPARE)
 }
 
 async fn ask(stream: &mut TcpStream, host: &str) -> std::io::Result<String> {

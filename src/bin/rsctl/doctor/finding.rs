@@ -10,6 +10,8 @@ use crate::output::Table;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Grade {
+    /// It was not looked at, or could not be: neither good nor bad.
+    Unknown,
     Ok,
     Warning,
     Error,
@@ -18,6 +20,7 @@ pub(crate) enum Grade {
 impl Grade {
     const fn word(self) -> &'static str {
         match self {
+            Self::Unknown => "unknown",
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Error => "error",
@@ -56,6 +59,15 @@ impl Finding {
 
     pub(crate) fn ok(check: &'static str, finding: impl Into<String>) -> Self {
         Self::new(Grade::Ok, check, finding.into(), None)
+    }
+
+    /// What is not known; the cure says how to find out.
+    pub(crate) fn unknown(
+        check: &'static str,
+        finding: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self::new(Grade::Unknown, check, finding.into(), Some(cure.into()))
     }
 
     pub(crate) fn warning(

@@ -30,7 +30,7 @@ use crate::output::note;
 const AFTER_HELP: &str = "\
 Each server is looked at by itself, then the cluster, what one may do below the top key, what is
 there, and the address that peers would be given. Nothing is written without --write. The result is
-ok, warning or error; the exit code is 0 without an error, 1 with one, 3 if no server can be reached
+ok, warning or error, and unknown for what was not looked at; the exit code is 0 without an error, 1 with one, 3 if no server can be reached
 and 4 if something is denied.";
 
 #[derive(Debug, ClapArgs)]
@@ -116,6 +116,8 @@ async fn look_inside(client: &Client, config: &EtcdConfig, args: &Args) -> Vec<F
         let session = session(args, config);
         findings.push(rights::put(client, config, session).await);
         findings.push(rights::limit(client, config, session).await);
+    } else {
+        findings.push(rights::limit_left_out());
     }
     findings
 }

@@ -93,6 +93,13 @@ async fn try_put(client: &Client, config: &EtcdConfig, session: &SessionId) -> R
     Ok(put.succeeded)
 }
 
+/// Without requests of that size.
+pub(crate) fn limit_left_out() -> Finding {
+    let what = format!("whether requests of {SESSION_REQUEST} bytes pass was not tried");
+    let cure = "rsctl doctor --write tries it, and a put under a lease";
+    Finding::unknown("limit", what, cure)
+}
+
 /// How large a request may be, found out by requests that change nothing.
 pub(crate) async fn limit(client: &Client, config: &EtcdConfig, session: &SessionId) -> Finding {
     const CHECK: &str = "limit";

@@ -30,7 +30,7 @@ use crate::signals;
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The interface of the service; repeatable.
-    #[arg(long = "interface", value_name = "NAME", required = true)]
+    #[arg(long = "interface", value_name = "NAME", required = true, value_parser = interface)]
     interfaces: Vec<String>,
     #[command(flatten)]
     answering: Answering,
@@ -48,6 +48,14 @@ pub(crate) struct Args {
     dry_run: bool,
     #[command(flatten)]
     framework: FrameworkOptions,
+}
+
+/// The name of an interface, for clap.
+fn interface(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("the name of an interface is empty".to_owned()),
+        name => Ok(name.to_owned()),
+    }
 }
 
 /// An endpoint that is announced.

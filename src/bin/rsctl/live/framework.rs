@@ -2,9 +2,10 @@
 
 use clap::Args;
 use osgi_remote::discovery::etcd::{Environment, EtcdConfig, HealthUpdates};
-use osgi_remote::properties::Properties;
+use osgi_remote::properties::{Properties, name_starts_with, same_name};
 use osgi_remote::topology::TopologyPolicy;
 use osgi_remote::{Framework, FrameworkBuilder, FrameworkError};
+use similar::TextDiff;
 use std::time::Duration;
 
 use super::property::name_and_value;
@@ -22,11 +23,28 @@ pub(crate) struct FrameworkOptions {
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// A setting by iPOPO's or ECF's name, such as etcd.lease_ttl=5; repeatable.
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// How long to wait for etcd at the start.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
+}
+
+/// Reads a setting, for clap. Those of discovery are all known, so that another one is a slip.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = name_and_value(text)?;
+    let known = || EtcdConfig::setting_names();
+    let of_discovery = ["etcd.", "ecf.discovery.etcd3."]
+        .iter()
+        .any(|prefix| name_starts_with(&name, prefix));
+    if !of_discovery || known().any(|other| same_name(other, &name)) {
+        return Ok((name, value));
+    }
+    let likeness = |other: &str| TextDiff::from_chars(name.as_str(), other).ratio();
+    let nearest = known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let nearest = nearest.map(|nearest| format!(": the nearest one is {nearest}"));
+    let nearest = nearest.unwrap_or_default();
+    Err(format!("discovery has no setting {name}{nearest}"))
 }
 
 impl FrameworkOptions {
@@ -142,5 +160,25 @@ impl Connection {
         }
         // Discovery has ended, which its owner knows.
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_of_discovery_that_there_is_not_is_told_with_the_nearest_one() {
+        for (text, nearest) in [
+            ("etcd.lese_ttl=5", "etcd.lease_ttl"),
+            ("ecf.discovery.etcd3.tll=5", "ecf.discovery.etcd3.ttl"),
+        ] {
+            let error = setting(text).unwrap_err();
+            assert!(error.ends_with(&format!("is {nearest}")), "{error}");
+        }
+        for good in ["etcd.lease_ttl=5", "ETCD.Lease_TTL=5", "ecf.other=1", "a=b"] {
+            assert!(setting(good).is_ok(), "{good}");
+        }
     }
 }

@@ -17,16 +17,21 @@ pub(crate) const FORM: &str = "NAME[:TYPE]=VALUE";
 /// Reads a property, for clap.
 pub(crate) fn property(text: &str) -> Result<Property, String> {
     let (left, value) = name_and_value(text)?;
-    // A colon may also be a part of the name.
-    let typed = left.rsplit_once(':').and_then(|(name, kind)| {
-        let (kind, array) = match kind.strip_suffix("[]") {
-            Some(kind) => (kind, true),
-            None => (kind, false),
-        };
-        Some((name, scalar_type(kind)?, array))
-    });
-    let (name, kind, array) = match typed {
-        Some((name, kind, array)) => (name.to_owned(), kind, array),
+    let (name, kind, array) = match left.rsplit_once(':') {
+        Some((name, word)) => {
+            let (kind, array) = match word.strip_suffix("[]") {
+                Some(kind) => (kind, true),
+                None => (word, false),
+            };
+            let kind = scalar_type(kind).ok_or_else(|| {
+                format!(
+                    "'{word}' is no type: {}, or one of them with []; \
+                     where the ':' is a part of the name, write {left}:String=…",
+                    TYPES.join(", ")
+                )
+            })?;
+            (name.to_owned(), kind, array)
+        }
         // OSGi takes a ranking of another type for none (Core 5.2.5).
         None if same_name(&left, osgi::SERVICE_RANKING) => (left, ScalarType::Integer, false),
         None => (left, ScalarType::String, false),
@@ -52,6 +57,18 @@ pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
         None => Err("there is no '=': write NAME=VALUE".to_owned()),
     }
 }
+
+const TYPES: [&str; 9] = [
+    "String",
+    "Boolean",
+    "Byte",
+    "Short",
+    "Integer",
+    "Long",
+    "Float",
+    "Double",
+    "Character",
+];
 
 fn scalar_type(name: &str) -> Option<ScalarType> {
     Some(match name {
@@ -137,7 +154,7 @@ mod tests {
         assert_eq!(value("a:Character=é"), Value::Character('é'));
         assert_eq!(value("a:String[]=x,y"), Value::from(["x", "y"]));
         assert_eq!(value("a:String="), Value::from(""));
-        assert_eq!(property("urn:x=1").unwrap().name, "urn:x");
+        assert_eq!(property("urn:x:String=1").unwrap().name, "urn:x");
     }
 
     #[test]
@@ -152,6 +169,9 @@ mod tests {
             ("colour", "no '='"),
             ("=x", "no name"),
             (":Long=1", "no name"),
+            ("size:Int=3", "'Int' is no type: String, Boolean,"),
+            ("urn:x=1", "write urn:x:String=…"),
+            ("a:=1", "is no type"),
             ("a:Long=x", "'x' is no Long"),
             ("a:Integer[]=1,x", "'x' is no Integer"),
             ("service.ranking=high", "is no Integer"),

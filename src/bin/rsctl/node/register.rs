@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::group::{Place, announce, labels};
 use crate::signals;
-use crate::time::duration_or_seconds;
+use crate::time::duration_above_zero;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -118,6 +118,6 @@ fn options(args: &Args) -> Result<RegisterOptions, Failure> {
 }
 
 fn time(option: &str, text: &str) -> Result<Duration, Failure> {
-    duration_or_seconds(text)
+    duration_above_zero(text)
         .map_err(|problem| Failure::usage(format!("{option} `{text}` cannot be used: {problem}")))
 }

@@ -239,7 +239,7 @@ fn options_that_cannot_be_are_told() {
     for (line, expected) in [
         ("t --watch", "--out <FILE>"),
         ("t --check true", "--out <FILE>"),
-        ("t --wait 5", "it is no time such as"),
+        ("t --wait 5x", "it is no time such as"),
         ("t --wait=-5s", "it is no time such as"),
         ("t --prefix a", "write NAME=VALUE"),
         ("t --prefix groups=x", "`groups` is taken"),

@@ -14,13 +14,14 @@ use clap::Args;
 
 pub(crate) use self::restore::restore;
 pub(crate) use self::take::snapshot;
-use crate::time::duration_or_seconds;
+use crate::time::duration_above_zero;
 
 /// Write the keys below a prefix as JSON lines, as they stand at one revision.
 ///
 /// The first line tells the format, the cluster, the revision, the prefix and the time, the last
 /// one the number of keys. In between each line is a key: key, value (as base64 in value_base64
-/// where it is no text), lease and the seconds left of it, and revisions.
+/// where it is no text), lease and the seconds left of it, and revisions. Values are written as they
+/// are: with the passwords of groups, so keep the snapshot where only you can read it.
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotArgs {
     /// Which keys. '' means all. Default: those of endpoints, below the top key.
@@ -53,7 +54,7 @@ pub(crate) struct RestoreArgs {
     /// The time of the new leases, as in 90 (seconds), 30s or 5m; asks for --leased.
     ///
     /// Default: what was left of the old ones.
-    #[arg(long, value_name = "TIME", value_parser = duration_or_seconds, requires = "leased")]
+    #[arg(long, value_name = "TIME", value_parser = duration_above_zero, requires = "leased")]
     lease_ttl: Option<Duration>,
     /// Take a snapshot that is cut off, or was edited so that it has more or fewer keys than its
     /// last line tells.

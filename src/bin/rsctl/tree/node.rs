@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use osgi_remote::keyspace::Entry;
 use serde::Serialize;
 
 use crate::output::printable;
+use crate::secrets;
 
 /// How much of a value is shown unless all is asked for.
 const BEGINNING: usize = 40;
@@ -25,8 +25,10 @@ pub(super) struct Node {
 #[derive(Debug)]
 struct Key {
     name: Vec<u8>,
-    /// `None` if it was not read.
-    value: Option<Bytes>,
+    /// Of the value as it is in etcd, in bytes.
+    size: usize,
+    /// Without what is secret in it; `None` if it was not read.
+    value: Option<Vec<u8>>,
     lease: Option<i64>,
     create_revision: i64,
     mod_revision: i64,
@@ -82,7 +84,8 @@ impl Node {
         }
         place.key = Some(Key {
             name: entry.key,
-            value: has_value.then_some(entry.value),
+            size: entry.value.len(),
+            value: has_value.then(|| secrets::masked(&entry.value)),
             lease: entry.lease,
             create_revision: entry.create_revision,
             mod_revision: entry.mod_revision,
@@ -165,7 +168,7 @@ impl Key {
         ShownKey {
             key: text_of(&self.name),
             key_base64: base64(&self.name),
-            size: self.value.as_ref().map(Bytes::len),
+            size: self.value.as_ref().map(|_| self.size),
             value: self.value.as_deref().map(text_of),
             value_base64: self.value.as_deref().and_then(base64),
             lease: self.lease.map(|lease| format!("{lease:016x}")),
@@ -190,7 +193,7 @@ impl Key {
         } else {
             format!("{}…", printable(&beginning))
         };
-        format!("  {}{lease}  {shown}", size(value.len()))
+        format!("  {}{lease}  {shown}", size(self.size))
     }
 }
 
@@ -208,6 +211,8 @@ fn size(bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn entry(key: &str, value: &str) -> Entry {
@@ -263,6 +268,18 @@ top/
             "{line}"
         );
         assert!(root.text("", true).len() > 2000);
+    }
+
+    #[test]
+    fn credentials_of_groups_are_hidden_in_each_form() {
+        let group = r#"{"name":"g","spec":{"username":"ada","password":"s3cret"}}"#;
+        let mut root = Node::default();
+        root.add("", entry("a", group), true);
+        let json = serde_json::json!(root.shown("x")).to_string();
+        for form in [root.text("", false), root.text("", true), json] {
+            assert!(!form.contains("s3cret") && !form.contains("ada"), "{form}");
+        }
+        assert!(root.text("", true).contains(r#""password":"hidden""#));
     }
 
     #[test]

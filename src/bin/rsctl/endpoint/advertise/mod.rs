@@ -22,6 +22,7 @@ use super::shown::Lease;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{note, printable};
+use crate::time::lease_time;
 
 /// Advertise the endpoints that a file describes, until told to stop.
 ///
@@ -42,9 +43,9 @@ pub(crate) struct Args {
     /// Take the session over from a process that holds it, or held it and died.
     #[arg(long, requires = "session")]
     takeover: bool,
-    /// How long the endpoints outlive this process, in seconds. Default: 30.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    ttl: Option<u64>,
+    /// How long the endpoints outlive this process, such as 30s or 30 (seconds). Default: 30s.
+    #[arg(long, value_name = "TIME", value_parser = lease_time)]
+    ttl: Option<Duration>,
     /// The host in `location`, which ECF shows and nobody connects to. Default: 127.0.0.1.
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -72,8 +73,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if let Some(host) = args.host {
         config.host_ip = host;
     }
-    if let Some(seconds) = args.ttl {
-        config.lease_ttl = Duration::from_secs(seconds);
+    if let Some(ttl) = args.ttl {
+        config.lease_ttl = ttl;
     }
     let (file, set) = (args.file, args.set);
     // A terminal may be slow in typing.

@@ -151,7 +151,7 @@ pub(super) enum Command {
     },
     /// Wait, in a script, while calls are answered and endpoints come and go.
     Wait {
-        /// How long, as in 500ms or 3s. Default: until the shell is stopped.
+        /// How long, as in 500ms, 3s or 3 (seconds). Default: until the shell is stopped.
         #[arg(value_parser = duration)]
         time: Option<Duration>,
     },

@@ -342,6 +342,11 @@ impl WatcherMachine {
             Ok(header) => {
                 if self.is_other_history(header) {
                     self.note_history_lost();
+                } else if self.seen != Header::default() {
+                    // A server that was started anew has another term. A wiped store begins with
+                    // the first term again, and may by then have grown past our revision.
+                    self.seen.term = header.term;
+                    self.seen.revision = header.revision;
                 }
                 self.resume(now, out);
             }

@@ -369,6 +369,26 @@ fn another_history_is_listed_and_every_key_is_told() {
 }
 
 #[test]
+fn a_wiped_store_that_has_grown_is_known_by_a_term_below_that_of_a_restart_before() {
+    let mut bench = Bench::live(vec![entry("k/a", 3)]);
+    let of = |term, revision| Header {
+        term,
+        ..header(revision)
+    };
+    let first = header(3).term;
+    bench.watch_result(unavailable());
+    bench.wake();
+    bench.connect_to(of(first + 1, 10));
+    assert_eq!(bench.machine.counts().histories_lost, 0);
+    bench.actions.clear();
+    bench.watch_result(unavailable());
+    bench.wake();
+    bench.connect_to(of(first, 50));
+    bench.expect_page();
+    assert_eq!(bench.machine.counts().histories_lost, 1);
+}
+
+#[test]
 fn a_watch_that_speaks_for_another_cluster_is_not_followed() {
     let mut bench = Bench::live(vec![entry("k/a", 3)]);
     bench.watch(Message {

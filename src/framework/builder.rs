@@ -295,6 +295,7 @@ impl FrameworkBuilder {
     }
 
     /// Where etcd is said to be.
+    #[cfg(feature = "embedded")]
     fn etcd_address(&self) -> Option<String> {
         let names = ["etcd.hostname", "ecf.discovery.etcd3.hostname"];
         let said = names.iter().find_map(|name| self.properties.get(name));

@@ -140,7 +140,7 @@ async fn what_cannot_be_used_is_told_in_one_line_with_its_code() {
     let ran = list().args(["--top-key", "a/b"]).run().await;
     assert_data_eq!(
         ran.bad(2),
-        str!["rsctl: etcd.top_key: top key 'a/b' holds a '/'[..]"]
+        str!["rsctl: --top-key: top key 'a/b' holds a '/'[..]"]
     );
 }
 

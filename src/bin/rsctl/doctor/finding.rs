@@ -3,7 +3,7 @@
 use osgi_remote::keyspace::Error;
 use serde::Serialize;
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, in_options};
 use crate::output::Table;
 
 /// How bad it is.
@@ -51,8 +51,8 @@ impl Finding {
             result,
             check,
             endpoint: None,
-            finding,
-            cure,
+            finding: in_options(&finding),
+            cure: cure.as_deref().map(in_options),
             code: (result == Grade::Error).then_some(Code::No),
         }
     }

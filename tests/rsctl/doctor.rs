@@ -396,11 +396,9 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
     assert_eq!(strange.code, 4);
 
     let plain = doctor(&etcd.endpoint(), &[]).await;
-    let (_, cure) = plain.found("etcd", "TLS with etcd");
-    assert!(
-        cure.contains("that it is etcd's client port") || cure.contains("https://"),
-        "{cure}"
-    );
+    let (result, cure) = plain.found("etcd", "speaks TLS, and was asked in plain text");
+    assert_eq!(result, "error");
+    assert!(cure.contains("https://"), "{cure}");
     assert_eq!(plain.code, 4);
 }
 

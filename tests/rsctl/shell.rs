@@ -372,11 +372,14 @@ impl Pty {
         command
             .args(["-q", "-e", "-f", "-c"])
             .arg(format!(
-                "stty cols 120; '{tool}' --endpoints {endpoint} shell --history history; code=$?; \
+                "trap : INT; stty cols 120; '{tool}' --endpoints {endpoint} shell --history history; code=$?; \
                  echo the mode after it: $(stty -a | grep -o -e '-*icanon'); exit $code"
             ))
             .arg("/dev/null")
             .current_dir(folder)
+            // What runs the line above. A shell that has no trap ends when its child was interrupted,
+            // whatever the child made of that; bash is an exception.
+            .env("SHELL", "/bin/sh")
             .env("TERM", "xterm")
             .env("XDG_CONFIG_HOME", "/nonexistent")
             .stdin(Stdio::piped())

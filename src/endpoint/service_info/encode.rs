@@ -85,7 +85,7 @@ struct Entry<'a> {
 pub fn encode(info: &ServiceInfo, host: &str) -> Result<String, EncodeError> {
     let description = &info.description;
     check(description)?;
-    let name = format!("osgirsvc_{}", uri_segment(description.id().as_str()));
+    let name = service_name(description.id().as_str());
     let location = format!("ecfosgirsvc://{}:{LOCATION_PORT}/{name}", uri_host(host)?);
     let mut entries = Vec::new();
     for (name, value) in description.properties().iter() {
@@ -129,7 +129,7 @@ fn unfit(description: &EndpointDescription, name: &str, reason: impl Into<String
 }
 
 /// The seven without which iPOPO's watcher ends.
-const REQUIRED: [&str; 7] = [
+pub(crate) const REQUIRED: [&str; 7] = [
     osgi::ENDPOINT_ID,
     osgi::ENDPOINT_SERVICE_ID,
     osgi::ENDPOINT_FRAMEWORK_UUID,
@@ -446,18 +446,22 @@ fn uri_host(host: &str) -> Result<String, EncodeError> {
     })
 }
 
-/// Writes an id with what may stand in a URI's path, different for different ids.
+/// The name under which the endpoint with this id is announced, the end of its `location`: the id,
+/// with what may not stand in a URI's path as `~` and two hexadecimal digits. Different ids have
+/// different names.
 ///
-/// Not with `%`: ECF takes such escapes out and reads the URI once more, and its watcher ends on
-/// the space, brace or quote that is then in it.
-fn uri_segment(id: &str) -> String {
-    let mut segment = String::with_capacity(id.len());
-    for byte in id.bytes() {
+/// ECF names each service by a fresh id instead, so that the name tells who announced an endpoint.
+#[must_use]
+pub fn service_name(endpoint_id: &str) -> String {
+    let mut name = "osgirsvc_".to_owned();
+    for byte in endpoint_id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-            segment.push(char::from(byte));
+            name.push(char::from(byte));
         } else {
-            segment.push_str(&format!("~{byte:02X}"));
+            // Not with `%`: ECF takes such escapes out and reads the URI once more, and its watcher
+            // ends on the space, brace or quote that is then in it.
+            name.push_str(&format!("~{byte:02X}"));
         }
     }
-    segment
+    name
 }

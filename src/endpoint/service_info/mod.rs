@@ -22,7 +22,8 @@ mod json;
 mod tests;
 
 pub use decode::{DecodeError, decode};
-pub use encode::{EncodeError, encode, leave_out_unfit};
+pub(crate) use encode::REQUIRED;
+pub use encode::{EncodeError, encode, leave_out_unfit, service_name};
 
 use super::EndpointDescription;
 

@@ -23,13 +23,28 @@ const CHECK: &str = "certificate";
 /// What is too little time for people to renew a certificate, in days.
 const SOON: i64 = 30;
 
-/// Looks at the certificate that a server shows. Whether it is to be trusted is not asked here: the
-/// library does that, and nothing is sent over this connection.
+/// Looks at the certificate that a server shows.
 pub(crate) async fn of_server(
     stream: TcpStream,
     endpoint: &Endpoint,
     limit: Duration,
 ) -> Option<Finding> {
+    let der = shown(stream, endpoint, limit).await?;
+    let certificate = X509Certificate::from_der(&der).ok()?.1;
+    judge(
+        "the server's certificate",
+        ends(&certificate)?,
+        Timestamp::now(),
+    )
+}
+
+/// The certificate that a server shows: none if it does not speak TLS. Whether it is to be trusted
+/// is not asked here: the library does that, and nothing is sent over this connection.
+pub(crate) async fn shown(
+    stream: TcpStream,
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Option<Vec<u8>> {
     let witness = Arc::new(Witness::new());
     let config = ClientConfig::builder_with_provider(Arc::clone(&witness.provider))
         .with_safe_default_protocol_versions()
@@ -45,13 +60,7 @@ pub(crate) async fn of_server(
         Ok(Err(error)) => tracing::debug!(%error, %endpoint, "the look at the certificate ends"),
         Err(_) => tracing::debug!(%endpoint, "no answer to the look at the certificate"),
     }
-    let der = witness.seen.lock().take()?;
-    let certificate = X509Certificate::from_der(&der).ok()?.1;
-    judge(
-        "the server's certificate",
-        ends(&certificate)?,
-        Timestamp::now(),
-    )
+    witness.seen.lock().take()
 }
 
 /// Looks at the certificate that is shown to servers, a PEM file.

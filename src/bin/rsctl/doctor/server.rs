@@ -44,7 +44,10 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
             Err(error) => {
                 // What was said of TLS was said too early.
                 findings.pop();
-                findings.push(Finding::of("etcd", error));
+                findings.push(match asked_in_plain(options, endpoint, stream).await {
+                    Some(finding) => finding,
+                    None => Finding::of("etcd", error),
+                });
             }
         }
     }
@@ -151,6 +154,27 @@ fn speaks_tls(options: &ConnectOptions, endpoint: &Endpoint) -> Finding {
         let cure = "turn TLS on in etcd, and write https:// and --cacert";
         Finding::warning("tls", what, cure)
     }
+}
+
+/// A server that speaks TLS answers plain text with an alert or a hang-up, as the moment has it, so
+/// the failure does not tell: this asks again.
+async fn asked_in_plain(
+    options: &ConnectOptions,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+) -> Option<Finding> {
+    if is_tls(options, endpoint) {
+        return None;
+    }
+    certificate::shown(stream, endpoint, options.call_timeout).await?;
+    Some(Finding {
+        code: Some(Code::Denied),
+        ..Finding::error(
+            "etcd",
+            format!("the server at {endpoint} speaks TLS, and was asked in plain text"),
+            "write the address with https://, and give --cacert",
+        )
+    })
 }
 
 /// What a server says of itself, but for its version, which is the same for many.

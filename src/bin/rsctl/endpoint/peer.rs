@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use osgi_remote::endpoint::service_info::service_name;
 use serde::{Deserialize, Serialize};
 
 /// Whose discovery wrote a value.
@@ -39,12 +40,14 @@ impl Peer {
         else {
             return Self::Unknown;
         };
-        let Some(name) = servicename.strip_prefix(SERVICE_NAME) else {
+        if !servicename.starts_with(SERVICE_NAME) {
             return Self::Unknown;
-        };
+        }
         match location.split_once("://") {
             Some(("ecfosgisvc", _)) => Self::Ipopo,
-            Some(("ecfosgirsvc", _)) if name == uri_segment(endpoint_id) => Self::OsgiRemote,
+            Some(("ecfosgirsvc", _)) if servicename == service_name(endpoint_id) => {
+                Self::OsgiRemote
+            }
             Some(("ecfosgirsvc", _)) => Self::Ecf,
             _ => Self::Unknown,
         }
@@ -64,15 +67,6 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// An id as this crate escapes it.
-fn uri_segment(id: &str) -> String {
-    let escaped = |byte: u8| match byte {
-        b if b.is_ascii_alphanumeric() || b"-._".contains(&b) => char::from(b).to_string(),
-        b => format!("~{b:02X}"),
-    };
-    id.bytes().map(escaped).collect()
 }
 
 #[cfg(test)]

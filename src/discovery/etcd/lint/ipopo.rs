@@ -5,19 +5,9 @@
 
 use super::json::Json;
 use super::{Effect, Item, Problem, python, shortened};
+use crate::endpoint::service_info::REQUIRED;
 use crate::names::{SPACED_LISTS, ecf, osgi};
 use crate::properties;
-
-/// What each endpoint must have.
-const REQUIRED: [&str; 7] = [
-    osgi::ENDPOINT_ID,
-    osgi::ENDPOINT_SERVICE_ID,
-    osgi::ENDPOINT_FRAMEWORK_UUID,
-    ecf::ENDPOINT_ID,
-    ecf::ENDPOINT_ID_NS,
-    ecf::RSVC_ID,
-    ecf::ENDPOINT_TIMESTAMP,
-];
 
 /// The config type of the one distribution provider that iPOPO has without Java.
 const XMLRPC_CONFIG: &str = "ecf.xmlrpc.server";

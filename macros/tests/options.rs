@@ -1,5 +1,6 @@
 //! What a trait may say of its version and of its methods.
 #![deny(warnings, unused)]
+#![allow(missing_docs, reason = "nobody else uses these traits")]
 
 use osgi_remote::interface::{CallError, Interface};
 use osgi_remote::remote_service;
@@ -16,7 +17,8 @@ pub trait Hello {
     async fn slowly(&self) -> Result<(), CallError>;
 }
 
-fn main() {
+#[test]
+fn a_version_a_time_and_names_are_taken_over() {
     assert_eq!(<dyn Plain>::VERSION, None);
     assert_eq!(<dyn Hello>::VERSION, Some("1.2.0.beta-2"));
     assert_eq!(<dyn Hello>::METHODS, ["hello", "slowly"]);

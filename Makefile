@@ -18,7 +18,7 @@ demo: setup ## an exporter and a consumer find each other, a third watches; ETCD
 	@scripts/demo.sh $(ETCD)
 
 test: setup-tests ## all tests, against real etcd and real iPOPO
-	$(CARGO) test --workspace --all-features
+	$(CARGO) test --workspace --all-features --no-fail-fast
 
 faults: setup-tests ## the matrix of real faults, as a table; QUICK=1 for its essential part
 	RUST_BACKTRACE=0 $(CARGO) test --all-features --test faults -- --nocapture $(if $(QUICK),the_essential_faults,--ignored any_fault)

@@ -60,6 +60,18 @@ impl FrameworkOptions {
         )?)
     }
 
+    /// Whether a session's id is given, so that the next run has the same one.
+    pub(crate) fn names_a_session(&self) -> bool {
+        let names = ["etcd.session_id", "ecf.discovery.etcd3.sessionid"];
+        let mut settings = self.settings.iter();
+        settings.any(|(name, _)| names.iter().any(|known| same_name(known, name)))
+    }
+
+    /// How long to wait for etcd at the start.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
     fn settings(&self) -> Properties {
         self.settings.iter().cloned().collect()
     }

@@ -250,9 +250,7 @@ impl Shell<'_> {
 
     /// sl.
     pub(super) fn list_services(&self, specification: Option<&str>) -> Result<(), Failure> {
-        let filter = specification.filter(|text| text.trim_start().starts_with('('));
-        let filter = filter.map(Filter::parse).transpose();
-        let filter = filter.map_err(|error| Failure::usage(error.to_string()))?;
+        let filter = filter(specification)?;
         let interface = specification.filter(|_| filter.is_none());
         let services = self
             .framework
@@ -409,4 +407,11 @@ fn container_text(container: &Container) -> String {
 
 fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The filter of sl, if it is not given an interface.
+pub(super) fn filter(specification: Option<&str>) -> Result<Option<Filter>, Failure> {
+    let filter = specification.filter(|text| text.trim_start().starts_with('('));
+    let filter = filter.map(Filter::parse).transpose();
+    filter.map_err(|error| Failure::usage(error.to_string()))
 }

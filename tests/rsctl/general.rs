@@ -18,6 +18,69 @@ async fn an_unknown_command_is_a_usage_error() {
 }
 
 #[tokio::test]
+async fn the_usage_names_nothing_that_only_variables_say() {
+    let run = |args: &[&str]| {
+        let tool = Tool::alone().args(args.iter().copied());
+        let tool = tool.variable("ETCDCTL_ENDPOINTS", "127.0.0.1:1");
+        tool.variable("ETCDCTL_USER", "ada:lovelace")
+    };
+    for (args, usage) in [
+        (
+            &["endpoint", "nonsense"][..],
+            "Usage: rsctl endpoint [OPTIONS] <COMMAND>\n",
+        ),
+        (
+            &["endpoint", "show"],
+            "Usage: rsctl endpoint show <ID|KEY>\n",
+        ),
+        (
+            &["endpoint", "show", "--output", "json"],
+            "Usage: rsctl endpoint show --output <FORM> <ID|KEY>\n",
+        ),
+    ] {
+        let ran = run(args).run().await;
+        assert_eq!(ran.code(), 2);
+        assert!(ran.stderr.contains(usage), "{}", ran.stderr);
+    }
+    // Help tells what variables say.
+    let help = run(&["tree", "--help"]).run().await.good();
+    assert!(
+        help.contains("[env: ETCDCTL_ENDPOINTS=127.0.0.1:1]"),
+        "{help}"
+    );
+    assert!(!help.contains("lovelace"), "{help}");
+}
+
+#[tokio::test]
+async fn a_variable_that_cannot_be_used_is_named() {
+    for (variable, value, option) in [
+        ("RSCTL_OUTPUT", "csv", "--output <FORM>"),
+        (
+            "EMPUSA_ETCD_API_VERSION",
+            "9",
+            "--etcd-api-version <VERSION>",
+        ),
+    ] {
+        let ran = Tool::alone().args(["tree"]).variable(variable, value);
+        let ran = ran.run().await;
+        assert_eq!(ran.code(), 2);
+        let expected = format!("error: invalid value '{value}' for '{option}'");
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+        let expected = format!("tip: the variable {variable} says it\n");
+        assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
+        // Written, it is a mistake of the command line.
+        let args = ["tree", option.split(' ').next().unwrap(), "x"];
+        let ran = Tool::alone()
+            .args(args)
+            .variable(variable, value)
+            .run()
+            .await;
+        assert!(ran.stderr.contains("invalid value 'x'"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("variable"), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_settings_that_is_wrong_is_told_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("c.toml"), "user = 'a'\nhosts = 1\n").unwrap();

@@ -33,14 +33,9 @@ mod tree;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use self::args::Arguments;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match args::run(arguments).await {
+    match args::run(args::read()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -151,6 +151,64 @@ async fn completions_and_manual_pages_know_every_command() {
     assert!(page.contains(".TH rsctl 1"), "{page}");
 }
 
+/// Has bash complete the last word of each line, without the files of whoever runs the tests.
+const ASKING_BASH: &str = r#"
+source ./rsctl.bash
+function="$(complete -p rsctl)"
+function="${function##*-F }"
+function="${function%% *}"
+while read -r line; do
+    read -ra COMP_WORDS <<< "$line"
+    [[ $line == *' _' ]] && COMP_WORDS[-1]=''
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    "$function" rsctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    echo "$line: ${COMPREPLY[*]}"
+done
+"#;
+
+#[tokio::test]
+async fn bash_completes_commands_options_and_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = Tool::alone()
+        .args(["completions", "bash"])
+        .run()
+        .await
+        .good();
+    std::fs::write(folder.path().join("rsctl.bash"), text).unwrap();
+    let lines = "\
+rsctl endp
+rsctl endpoint li
+rsctl --endpoints 127.0.0.1:1 endpoint li
+rsctl endpoint list --outp
+rsctl endpoint list --output _
+rsctl help endp
+rsctl completions z
+";
+    std::fs::write(folder.path().join("lines"), lines).unwrap();
+    let mut bash = crate::support::process::dying_with_us("bash");
+    let bash = bash
+        .args(["--norc", "--noprofile", "-c", ASKING_BASH])
+        .current_dir(folder.path())
+        .env_remove("BASH_ENV")
+        .stdin(std::fs::File::open(folder.path().join("lines")).unwrap());
+    let output = bash.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_data_eq!(
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        str![[r#"
+rsctl endp: endpoint
+rsctl endpoint li: list lint
+rsctl --endpoints 127.0.0.1:1 endpoint li: list lint
+rsctl endpoint list --outp: --output
+rsctl endpoint list --output _: table json yaml
+rsctl help endp: endpoint
+rsctl completions z: zsh
+
+"#]]
+    );
+}
+
 #[tokio::test]
 async fn the_steps_and_the_calls_are_told_when_asked_for_and_never_values() {
     let server = Server::etcd_3_5().await;

@@ -409,6 +409,10 @@ async fn a_command_line_that_cannot_be_meant_is_told_before_anything_is_asked_of
         (["--interface", ""], "the name of an interface is empty"),
         (["--property", "size:Int=3"], "'Int' is no type: String"),
         (["--set", "etcd.lese_ttl=5"], "is etcd.lease_ttl"),
+        (
+            ["--listen", "here"],
+            "'--listen <HOST:PORT>': it must be host:port",
+        ),
     ] {
         let tool = Tool::alone().args(["--endpoints", "127.0.0.1:1", "export", "--echo"]);
         let ran = tool.args(["--interface", "a.A"]).args(args).run().await;

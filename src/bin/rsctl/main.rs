@@ -4,6 +4,7 @@
 //! is the [`context::Context`]: how etcd is reached, and how results are shown. The tool stands on
 //! the library's public interface alone.
 
+mod advice;
 mod args;
 mod context;
 mod data;

@@ -173,6 +173,7 @@ fn reason(error: &CallError) -> String {
         CallError::Overloaded { limit } => {
             format!("it has its limit of {limit} calls under way: try again later")
         }
+        CallError::EndpointRemoved { .. } => "the endpoint was removed".to_owned(),
         error => error.to_string(),
     };
     printable(&text)

@@ -52,6 +52,24 @@ async fn the_usage_names_nothing_that_only_variables_say() {
 }
 
 #[tokio::test]
+async fn an_option_that_the_library_refuses_is_told_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let http = "http://127.0.0.1:1";
+    for (args, option) in [
+        (&["--cacert", "none"][..], "--cacert"),
+        (&["--cert", "none", "--key", "none"], "--cert"),
+        (&["--cert", "pem", "--key", "none"], "--key"),
+        (&["--cacert", "none", "--endpoints", http], "--endpoints"),
+    ] {
+        let tool = Tool::alone().folder(folder.path()).args(["tree"]);
+        let line = tool.args(args.iter().copied()).run().await.bad(2);
+        let expected = format!("rsctl: {option} cannot be used: ");
+        assert!(line.starts_with(&expected), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_variable_that_cannot_be_used_is_named() {
     for (variable, value, option) in [
         ("RSCTL_OUTPUT", "csv", "--output <FORM>"),

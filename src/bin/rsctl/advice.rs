@@ -42,7 +42,7 @@ pub(crate) fn text(error: &Error) -> String {
         "call_timeout" => "--command-timeout",
         "the TLS certificate authority" => "--cacert",
         "the TLS client certificate" => "--cert",
-        "the TLS client key" => "--key",
+        "the key of the TLS client certificate" => "--key",
         other => other,
     };
     format!("{option} cannot be used: {problem}")

@@ -65,8 +65,10 @@ impl Attempts {
         let mut code = Code::No;
         for (index, endpoint) in endpoints.iter().enumerate() {
             // The first one has all of the time, so that errors name it as it was given.
-            let used = (index > 0).then(|| begun.elapsed()).unwrap_or_default();
-            let left = self.timeout.saturating_sub(used);
+            let left = match index {
+                0 => self.timeout,
+                _ => self.timeout.saturating_sub(begun.elapsed()),
+            };
             let missed = match self.one(endpoint, call, left).await {
                 Ok(result) => return Ok(result),
                 Err(missed) => missed,

@@ -12,6 +12,7 @@ use osgi_remote::services::{ServiceId, ServiceReference};
 use serde::Serialize;
 
 use super::state::Shell;
+use crate::advice::in_options;
 use crate::failure::Failure;
 use crate::live::property;
 use crate::output::{Table, printable};
@@ -313,7 +314,7 @@ impl Shell<'_> {
     /// health.
     pub(super) fn show_health(&self) -> Result<(), Failure> {
         let text = match self.framework.health() {
-            Some(health) => health.to_string(),
+            Some(health) => in_options(&health.to_string()),
             None => "there is no discovery".to_owned(),
         };
         self.output().show_text(&text, || text.clone())

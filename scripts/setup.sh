@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools="${OSGI_REMOTE_TEST_TOOLS:-$PWD/target/test-tools}"
 requirements="tests/support/requirements.txt"
+# Where servers are, which is often not in the PATH of others than root.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 ipopo_requirement="$(grep -E '^ipopo==' "$requirements")"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -40,8 +42,33 @@ apt_install() {
         || fail "$why is missing and there is no apt-get here; install what Debian calls: $*"
     say "$why is missing; installing with apt: $*"
     as_root apt-get -q -o DPkg::Lock::Timeout=600 update
-    as_root env DEBIAN_FRONTEND=noninteractive \
+    as_root sh -c "$apt_without_starting" apt "$@"
+}
+
+# Debian starts a server that it installs. Both ways of starting one ask the policy first (RUNLEVEL is
+# heeded by the older one alone). Who has a policy has thought of this, and keeps it.
+apt_without_starting='
+    set -e
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap "rm -f $policy" EXIT
+        trap "exit 1" HUP INT TERM
+        printf "#!/bin/sh\nexit 101\n" >"$policy"
+        chmod 755 "$policy"
+    fi
+    DEBIAN_FRONTEND=noninteractive \
         apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@"
+'
+
+# Usage: need_server PROGRAM PACKAGE SERVICE
+# The program alone is wanted: its service shall not start at the next boot either.
+need_server() {
+    local program="$1" package="$2" service="$3"
+    command -v "$program" >/dev/null && return
+    need_command "$program" "$package"
+    command -v systemctl >/dev/null || return 0
+    as_root systemctl --quiet disable "$service" \
+        || say "the service $service starts at the next boot; systemctl disable $service keeps it from that"
 }
 
 need_command() {
@@ -164,8 +191,10 @@ setup_demo() {
 
 setup_tests() {
     setup_demo
-    need_command etcd etcd-server
+    need_server etcd etcd-server etcd
     need_command etcdctl etcd-client
+    need_server haproxy haproxy haproxy
+    need_server nginx nginx-light nginx
     need_command setpriv util-linux
     need_python
     tools_are_complete || install_tools

@@ -258,8 +258,7 @@ impl FromStr for SessionId {
             Err(_) => Err(NameError::new(
                 "session id",
                 text,
-                "is no UUID, and ECF and iPOPO ignore such sessions: \
-                 leave it out for a fresh one, or write one as 8-4-4-4-12 hex digits",
+                "is no UUID (8-4-4-4-12 hex digits), and ECF and iPOPO ignore such sessions",
             )),
         }
     }

@@ -14,16 +14,18 @@ pub struct Finding {
     pub property: &'static str,
     /// What stands there.
     pub value: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it.
     pub problem: &'static str,
+    /// What to do.
+    pub cure: &'static str,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} holds '{}', {}",
-            self.property, self.value, self.problem
+            "{} holds '{}', {}: {}",
+            self.property, self.value, self.problem, self.cure
         )
     }
 }
@@ -54,11 +56,12 @@ pub fn lint(properties: &Properties) -> Vec<Finding> {
     let mut findings = Vec::new();
     for property in INTENTS {
         for intent in properties.string_plus(property) {
-            if let Some(problem) = problem_of_intent(intent) {
+            if let Some((problem, cure)) = problem_of_intent(intent) {
                 findings.push(Finding {
                     property,
                     value: intent.to_owned(),
                     problem,
+                    cure,
                 });
             }
         }
@@ -66,16 +69,26 @@ pub fn lint(properties: &Properties) -> Vec<Finding> {
     findings
 }
 
-fn problem_of_intent(intent: &str) -> Option<&'static str> {
+/// What is wrong with an intent, and what to do.
+fn problem_of_intent(intent: &str) -> Option<(&'static str, &'static str)> {
     let tokens: Vec<&str> = intent.split('.').collect();
     if intent.is_empty() {
-        Some("and an intent has a name: leave it out")
+        Some(("and an intent has a name", "leave it out"))
     } else if intent.contains(char::is_whitespace) {
-        Some("and an intent has no spaces: give several intents as a list")
+        Some((
+            "and an intent has no spaces",
+            "give several intents as a list",
+        ))
     } else if tokens.len() > 2 {
-        Some("and an intent has one full stop at most: use one such as 'osgi.basic'")
+        Some((
+            "and an intent has one full stop at most",
+            "use one such as 'osgi.basic'",
+        ))
     } else if tokens.contains(&"") {
-        Some("and on both sides of an intent's full stop there is a name: complete it")
+        Some((
+            "and on both sides of an intent's full stop there is a name",
+            "complete it",
+        ))
     } else {
         None
     }

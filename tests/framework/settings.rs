@@ -83,9 +83,8 @@ async fn a_setting_that_cannot_be_used_is_refused_by_name_value_and_remedy(etcd:
         (
             "etcd.session_id",
             "mine".into(),
-            "a setting cannot be used: etcd.session_id: session id 'mine' is no UUID, and ECF \
-             and iPOPO ignore such sessions: leave it out for a fresh one, or write one as \
-             8-4-4-4-12 hex digits",
+            "a setting cannot be used: etcd.session_id: session id 'mine' is no UUID \
+             (8-4-4-4-12 hex digits), and ECF and iPOPO ignore such sessions",
         ),
         (
             "etcd.lease_ttl",

@@ -165,6 +165,103 @@ async fn of_several_endpoints_the_best_is_called_and_named() {
     assert!(refused.contains("zone"), "{refused}");
 }
 
+/// A service of a.A whose announcement outlives it long enough.
+async fn lasting(server: &Server, args: &[&str]) -> Exporter {
+    let first = ["--interface", "a.A", "--set", "etcd.lease_ttl=600"];
+    Exporter::start(server, &first, args).await
+}
+
+async fn killed(exporter: Exporter) -> String {
+    signal(exporter.running.pid(), "KILL");
+    // A signal ends it, so that there is no code.
+    drop(exporter.running.end().await);
+    exporter.endpoint
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_dead_is_passed_over_unless_it_is_named() {
+    let server = Server::embedded().await;
+    let best = ["--echo", "--property", "service.ranking=9"];
+    let dead = killed(lasting(&server, &best).await).await;
+    let living = lasting(&server, &["--answer", "who=\"living\""]).await;
+    let call = |target: &str| Tool::new(&server).args(["call", target, "who"]).run();
+    let ran = call("a.A").await;
+    assert_eq!(ran.stdout, "\"living\"\n");
+    let id = &living.endpoint;
+    assert_data_eq!(
+        ran.stderr,
+        format!(
+            "calls endpoint {dead}, the best of 2; name another one by its id\n\
+             endpoint {dead}: cannot reach http://127.0.0.1:[..]; calls the next one, endpoint {id}\n"
+        )
+    );
+    let line = call(&dead).await.bad(3);
+    let expected = format!("rsctl: who of endpoint {dead}: cannot reach http://127.0.0.1:");
+    assert!(line.starts_with(&expected), "{line}");
+
+    let id = killed(living).await;
+    let ran = call("a.A").await;
+    assert_eq!((ran.code(), ran.stdout.as_str()), (3, ""));
+    assert_data_eq!(
+        ran.stderr.lines().last().unwrap().to_owned(),
+        format!(
+            "rsctl: who of a.A: none of its 2 endpoints got the call: \
+             {dead}: cannot reach http://127.0.0.1:[..]; {id}: cannot reach http://127.0.0.1:[..]"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_been_carried_out_is_not_made_again() {
+    let server = Server::embedded().await;
+    // It dies of the call: what it did before, nobody knows.
+    let best = [
+        "--exec",
+        "kill -KILL $PPID",
+        "--property",
+        "service.ranking=9",
+    ];
+    let best = lasting(&server, &best).await;
+    let living = lasting(&server, &["--answer", "who=1", "--show-calls"]).await;
+    let ran = Tool::new(&server).args(["call", "a.A", "who"]).run().await;
+    assert_eq!((ran.code(), ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+    let line = ran.stderr.lines().last().unwrap().to_owned();
+    let expected = format!(
+        "rsctl: who of endpoint {}: lost http://127.0.0.1:[..]",
+        best.endpoint
+    );
+    assert_data_eq!(line, expected);
+    let ran = living.running.stop("TERM").await;
+    assert!(!ran.stdout.contains("\"called\""), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_kind_is_passed_over() {
+    let server = Server::embedded().await;
+    let living = lasting(&server, &["--answer", "who=1"]).await;
+    // Its id is before all others.
+    let value = server.get(&living.key).await.unwrap().value_text();
+    let other = value
+        .replace(&living.endpoint, "+other")
+        .replace("ecf.xmlrpc.server", "ecf.jaxrs.server");
+    let (session, _) = living.key.rsplit_once('/').unwrap();
+    server
+        .etcdctl(&["put", "--", &format!("{session}/+other"), &other])
+        .await;
+    let ran = Tool::new(&server)
+        .args(["call", "+other", "who"])
+        .run()
+        .await;
+    let line = ran.bad(1);
+    let expected = "rsctl: endpoint +other: cannot be called by rsctl: it is of ecf.jaxrs.server, \
+                    and rsctl knows ecf.xmlrpc.server";
+    assert_eq!(line, expected);
+    let ran = Tool::new(&server).args(["call", "a.A", "who"]).run().await;
+    let expected = format!("calls the next one, endpoint {}\n", living.endpoint);
+    assert!(ran.stderr.ends_with(&expected), "{}", ran.stderr);
+    assert_eq!(ran.good(), "1\n");
+}
+
 #[tokio::test]
 async fn wrong_names_are_answered_with_those_that_are_there() {
     let server = Server::embedded().await;

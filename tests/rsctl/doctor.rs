@@ -395,6 +395,13 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
     assert!(cure.contains("give the one that signed it"), "{cure}");
     assert_eq!(strange.code, 4);
 
+    let identity = authority.issue(&["etcd.example"], "etcd");
+    let named = Etcd::start_tls(EtcdVersion::V3_4, &authority.server(&identity), &[]).await;
+    let named = doctor(&named.endpoint(), &["--cacert", ca.to_str().unwrap()]).await;
+    let (result, cure) = named.found("etcd", "the server's certificate is for other names");
+    assert_eq!(result, "error");
+    assert_eq!(cure, "write one of them as the address");
+
     let plain = doctor(&etcd.endpoint(), &[]).await;
     let (result, cure) = plain.found("etcd", "speaks TLS, and was asked in plain text");
     assert_eq!(result, "error");

@@ -137,6 +137,78 @@ async fn a_dry_run_says_what_would_be_written_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_of_import_says_what_would_be_imported_and_writes_nothing() {
+    let server = Server::embedded().await;
+    let two = ["--interface", "a.A", "--property", "zone=x"];
+    let first = Exporter::start(&server, &two, &["--echo"]).await;
+    let second = Exporter::start(&server, &["--interface", "a.A"], &["--echo"]).await;
+    let (keys, mut leases) = (server.get_prefix("").await, server.leases().await);
+    let run = |args: &[&str]| {
+        let session = "etcd.session_id=4469111c-91c2-4dba-b64f-750d14243fda";
+        let tool = Tool::new(&server).args(["import", "--dry-run", "--set", session]);
+        tool.args(args.iter().copied()).run()
+    };
+    let ran = run(&["a.A"]).await;
+    assert_data_eq!(
+        ran.stderr.clone(),
+        str![[r#"
+would register session org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/4469111c-91c2-4dba-b64f-750d14243fda without endpoints, under a lease of 30 s; nothing is written to etcd
+
+"#]]
+    );
+    let mut expected = [&first, &second].map(|exporter| {
+        let Exporter {
+            endpoint, address, ..
+        } = exporter;
+        format!("would import a.A [{endpoint}] at {address}\n")
+    });
+    expected.sort();
+    assert_eq!(ran.good(), expected.concat());
+    let ran = run(&["a.A", "--filter", "(zone=x)", "-o", "json"]).await;
+    assert_eq!(ran.json()["endpoint"], first.endpoint.as_str());
+    assert_data_eq!(
+        run(&["a.B"]).await.bad_at_last(1),
+        str!["rsctl: no endpoint or interface a.B now; 2 endpoints are there"]
+    );
+    let line = run(&["a.A", "--filter", "(zone=y)"]).await.bad_at_last(1);
+    assert!(line.contains("it does not match --filter"), "{line}");
+
+    assert_eq!(server.get_prefix("").await, keys);
+    let mut now = server.leases().await;
+    leases.sort_unstable();
+    now.sort_unstable();
+    assert_eq!(now, leases);
+    let port = ReservedPort::any();
+    let address = format!("127.0.0.1:{}", port.number);
+    let args = ["--endpoints", &address, "import", "a.A", "--dry-run"];
+    let ran = Tool::alone().args(args).args(["--connect-timeout", "1s"]);
+    let line = ran.run().await.bad_at_last(3);
+    assert!(line.contains(&address), "{line}");
+}
+
+#[tokio::test]
+async fn an_import_names_its_session_before_it_registers_it() {
+    let server = Server::embedded().await;
+    let (top, session) = (
+        "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer",
+        "4469111c-91c2-4dba-b64f-750d14243fda",
+    );
+    let set = format!("etcd.session_id={session}");
+    let args = ["import", "a.A", "--wait", "0s", "--set", &set];
+    let importer = Tool::new(&server).args(args).start();
+    let note = importer.notes("registers session").await;
+    assert_eq!(
+        note,
+        format!(
+            "imports a.A; registers session {top}/{session} in etcd without endpoints, under a \
+             lease of 30 s, until it is stopped"
+        )
+    );
+    key_is(&server, &format!("{top}/{session}"), true).await;
+    assert_eq!(importer.stop("TERM").await.code(), 0);
+}
+
+#[tokio::test]
 async fn what_export_cannot_do_is_refused() {
     let server = Server::embedded().await;
     let bad = |args: &[&str], code: i32| {
@@ -251,6 +323,22 @@ async fn an_edef_file_is_imported_without_etcd() {
     assert_eq!(ran.code(), 0, "{}", ran.stderr);
     let port = ReservedPort::any();
     let nobody = format!("127.0.0.1:{}", port.number);
+    let dry = Tool::alone()
+        .folder(folder.path())
+        .args(["--endpoints", &nobody, "import", "out.xml", "--dry-run"])
+        .run()
+        .await;
+    assert_eq!(
+        dry.stderr,
+        "would import out.xml; nothing is written to etcd\n"
+    );
+    assert_data_eq!(
+        dry.good(),
+        str![[r#"
+would import a.A [[..]] at http://127.0.0.1:[..]/xml-rpc
+
+"#]]
+    );
     let importer = Tool::alone()
         .folder(folder.path())
         .args(["--endpoints", &nobody, "import", "out.xml"])
@@ -276,13 +364,16 @@ async fn an_edef_file_is_imported_without_etcd() {
     let broken = Tool::alone()
         .folder(folder.path())
         .args(["import", "bad.xml", "--wait", "1s"]);
-    let broken = broken.run().await;
-    assert_eq!(broken.code(), 2, "{}", broken.stderr);
-    let line = broken.stderr.lines().last().unwrap_or_default();
-    assert!(
-        line.contains("bad.xml") && line.contains("line 2"),
-        "{line}"
-    );
+    let dry = Tool::alone()
+        .folder(folder.path())
+        .args(["import", "bad.xml", "--dry-run"]);
+    for ran in [broken, dry] {
+        let line = ran.run().await.bad_at_last(2);
+        assert!(
+            line.contains("bad.xml") && line.contains("line 2"),
+            "{line}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -292,7 +383,7 @@ async fn an_import_of_what_is_not_there_says_what_is() {
         Exporter::start(&server, &["--interface", "org.example.IHello"], &["--echo"]).await;
     let args = ["import", "org.example.Hello", "--wait", "300ms"];
     assert_data_eq!(
-        Tool::new(&server).args(args).run().await.bad(1),
+        Tool::new(&server).args(args).run().await.bad_at_last(1),
         str![
             "rsctl: no endpoint or interface org.example.Hello within 300ms (--wait); there is org.example.IHello"
         ]
@@ -305,7 +396,7 @@ async fn an_import_of_what_is_not_there_says_what_is() {
         "--filter",
         "(zone=a)",
     ];
-    let line = Tool::new(&server).args(args).run().await.bad(1);
+    let line = Tool::new(&server).args(args).run().await.bad_at_last(1);
     assert!(line.contains("it does not match --filter"), "{line}");
     let args = ["import", "a.A", "--filter", "(zone"];
     let line = Tool::new(&server).args(args).run().await.bad(2);
@@ -318,6 +409,10 @@ async fn a_command_line_that_cannot_be_meant_is_told_before_anything_is_asked_of
         (["--interface", ""], "the name of an interface is empty"),
         (["--property", "size:Int=3"], "'Int' is no type: String"),
         (["--set", "etcd.lese_ttl=5"], "is etcd.lease_ttl"),
+        (
+            ["--listen", "here"],
+            "'--listen <HOST:PORT>': it must be host:port",
+        ),
     ] {
         let tool = Tool::alone().args(["--endpoints", "127.0.0.1:1", "export", "--echo"]);
         let ran = tool.args(["--interface", "a.A"]).args(args).run().await;

@@ -18,6 +18,87 @@ async fn an_unknown_command_is_a_usage_error() {
 }
 
 #[tokio::test]
+async fn the_usage_names_nothing_that_only_variables_say() {
+    let run = |args: &[&str]| {
+        let tool = Tool::alone().args(args.iter().copied());
+        let tool = tool.variable("ETCDCTL_ENDPOINTS", "127.0.0.1:1");
+        tool.variable("ETCDCTL_USER", "ada:lovelace")
+    };
+    for (args, usage) in [
+        (
+            &["endpoint", "nonsense"][..],
+            "Usage: rsctl endpoint [OPTIONS] <COMMAND>\n",
+        ),
+        (
+            &["endpoint", "show"],
+            "Usage: rsctl endpoint show <ID|KEY>\n",
+        ),
+        (
+            &["endpoint", "show", "--output", "json"],
+            "Usage: rsctl endpoint show --output <FORM> <ID|KEY>\n",
+        ),
+    ] {
+        let ran = run(args).run().await;
+        assert_eq!(ran.code(), 2);
+        assert!(ran.stderr.contains(usage), "{}", ran.stderr);
+    }
+    // Help tells what variables say.
+    let help = run(&["tree", "--help"]).run().await.good();
+    assert!(
+        help.contains("[env: ETCDCTL_ENDPOINTS=127.0.0.1:1]"),
+        "{help}"
+    );
+    assert!(!help.contains("lovelace"), "{help}");
+}
+
+#[tokio::test]
+async fn an_option_that_the_library_refuses_is_told_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let http = "http://127.0.0.1:1";
+    for (args, option) in [
+        (&["--cacert", "none"][..], "--cacert"),
+        (&["--cert", "none", "--key", "none"], "--cert"),
+        (&["--cert", "pem", "--key", "none"], "--key"),
+        (&["--cacert", "none", "--endpoints", http], "--endpoints"),
+    ] {
+        let tool = Tool::alone().folder(folder.path()).args(["tree"]);
+        let line = tool.args(args.iter().copied()).run().await.bad(2);
+        let expected = format!("rsctl: {option} cannot be used: ");
+        assert!(line.starts_with(&expected), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_cannot_be_used_is_named() {
+    for (variable, value, option) in [
+        ("RSCTL_OUTPUT", "csv", "--output <FORM>"),
+        (
+            "EMPUSA_ETCD_API_VERSION",
+            "9",
+            "--etcd-api-version <VERSION>",
+        ),
+    ] {
+        let ran = Tool::alone().args(["tree"]).variable(variable, value);
+        let ran = ran.run().await;
+        assert_eq!(ran.code(), 2);
+        let expected = format!("error: invalid value '{value}' for '{option}'");
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+        let expected = format!("tip: the variable {variable} says it\n");
+        assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
+        // Written, it is a mistake of the command line.
+        let args = ["tree", option.split(' ').next().unwrap(), "x"];
+        let ran = Tool::alone()
+            .args(args)
+            .variable(variable, value)
+            .run()
+            .await;
+        assert!(ran.stderr.contains("invalid value 'x'"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("variable"), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_settings_that_is_wrong_is_told_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("c.toml"), "user = 'a'\nhosts = 1\n").unwrap();
@@ -86,6 +167,64 @@ async fn completions_and_manual_pages_know_every_command() {
     }
     let page = Tool::alone().args(["man"]).run().await.good();
     assert!(page.contains(".TH rsctl 1"), "{page}");
+}
+
+/// Has bash complete the last word of each line, without the files of whoever runs the tests.
+const ASKING_BASH: &str = r#"
+source ./rsctl.bash
+function="$(complete -p rsctl)"
+function="${function##*-F }"
+function="${function%% *}"
+while read -r line; do
+    read -ra COMP_WORDS <<< "$line"
+    [[ $line == *' _' ]] && COMP_WORDS[-1]=''
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    "$function" rsctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    echo "$line: ${COMPREPLY[*]}"
+done
+"#;
+
+#[tokio::test]
+async fn bash_completes_commands_options_and_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = Tool::alone()
+        .args(["completions", "bash"])
+        .run()
+        .await
+        .good();
+    std::fs::write(folder.path().join("rsctl.bash"), text).unwrap();
+    let lines = "\
+rsctl endp
+rsctl endpoint li
+rsctl --endpoints 127.0.0.1:1 endpoint li
+rsctl endpoint list --outp
+rsctl endpoint list --output _
+rsctl help endp
+rsctl completions z
+";
+    std::fs::write(folder.path().join("lines"), lines).unwrap();
+    let mut bash = crate::support::process::dying_with_us("bash");
+    let bash = bash
+        .args(["--norc", "--noprofile", "-c", ASKING_BASH])
+        .current_dir(folder.path())
+        .env_remove("BASH_ENV")
+        .stdin(std::fs::File::open(folder.path().join("lines")).unwrap());
+    let output = bash.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_data_eq!(
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        str![[r#"
+rsctl endp: endpoint
+rsctl endpoint li: list lint
+rsctl --endpoints 127.0.0.1:1 endpoint li: list lint
+rsctl endpoint list --outp: --output
+rsctl endpoint list --output _: table json yaml
+rsctl help endp: endpoint
+rsctl completions z: zsh
+
+"#]]
+    );
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ error: iPOPO will stop watching: ecf.rsvc.id is missing
   at   top/4469111c-91c2-4dba-b64f-750d14243fda/c7e30cee-d92d-4a6b-a81c-9a49871053e5 (ecf.rsvc.id)
   cure add it as an entry of type string: the service's number where it is called
 
-warning: every peer will ignore this key: session id 'rubbish' is no UUID, and ECF and iPOPO ignore such sessions: leave it out for a fresh one, or write one as 8-4-4-4-12 hex digits
+warning: every peer will ignore this key: session id 'rubbish' is no UUID (8-4-4-4-12 hex digits), and ECF and iPOPO ignore such sessions
   at   top/rubbish (key)
   cure delete it, or move it to another prefix
 

@@ -23,6 +23,7 @@ mod groups;
 mod lint;
 mod peer;
 mod prometheus;
+mod pty;
 mod render;
 mod serve;
 mod service;

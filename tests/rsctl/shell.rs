@@ -1,15 +1,12 @@
 //! `rsctl shell`.
 
-use std::io::{Read as _, Write as _};
-use std::process::{ChildStdin, Stdio};
-use std::sync::{Arc, Mutex};
-
 use serde_json::json;
 use snapbox::{assert_data_eq, str};
 
 use crate::peer::{Exporter, key_is};
-use crate::support::process::{OwnedChild, dying_with_us, signal};
-use crate::support::{Ipopo, IpopoOptions, Server, Store, eventually, on_each_server};
+use crate::pty::Pty;
+use crate::support::process::{ReservedPort, signal};
+use crate::support::{Ipopo, IpopoOptions, Server, Store, on_each_server};
 use crate::tool::{Ran, SOON, Tool};
 
 on_each_server!(
@@ -17,6 +14,7 @@ on_each_server!(
     a_script_lists_calls_and_unimports_what_others_export,
 );
 
+const TOP: &str = "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer";
 const HELLO: &str = "org.eclipse.ecf.examples.hello.IHello";
 
 async fn script(server: &Store, commands: &str) -> Ran {
@@ -268,7 +266,7 @@ async fn the_first_command_that_fails_ends_a_script_with_its_code() {
             .input(commands);
         let ran = tool.run().await;
         assert_eq!(ran.stdout, "", "{commands}");
-        let line = ran.bad(code);
+        let line = ran.bad_at_last(code);
         assert!(line.contains(part), "{commands}: {line}");
     }
     let tool = Tool::new(&server)
@@ -276,12 +274,103 @@ async fn the_first_command_that_fails_ends_a_script_with_its_code() {
         .input("sd 9; frobnicate; sl");
     let ran = tool.run().await;
     assert_eq!(ran.code(), 1, "{}", ran.stderr);
-    assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
+    let failures = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("rsctl: "));
+    assert_eq!(failures.count(), 2, "{}", ran.stderr);
     assert!(
         ran.stdout.contains("1 services registered"),
         "{}",
         ran.stdout
     );
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_mistakes_of_a_script_and_asks_nobody() {
+    let port = ReservedPort::any();
+    let run = |args: &[&str], input: &str| {
+        let address = format!("127.0.0.1:{}", port.number);
+        let tool = Tool::alone().args(["--endpoints", &address, "shell", "--dry-run"]);
+        tool.args(args.iter().copied()).input(input).run()
+    };
+    let session = [
+        "--set",
+        "etcd.session_id=4469111c-91c2-4dba-b64f-750d14243fda",
+    ];
+    let ran = run(
+        &session,
+        "register a.A --answer 'm=\"a; b\"'; exportservice 2\nwait 3; quit; sl\n",
+    );
+    let ran = ran.await;
+    assert_data_eq!(
+        ran.stderr.clone(),
+        str![[r#"
+would register session org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer/4469111c-91c2-4dba-b64f-750d14243fda; nothing is connected or carried out
+
+"#]]
+    );
+    assert_data_eq!(
+        ran.good(),
+        str![[r#"
+would be carried out: register a.A --answer 'm="a; b"'
+would be carried out: exportservice 2
+would be carried out: wait 3
+would be carried out: quit
+would not be reached: sl
+
+"#]]
+    );
+    let commands = "sl (x; nope; register a.A\ncall a.A m World\nsl 'a\nsl";
+    for (more, last) in [
+        (&["-o", "json"][..], "would not be reached"),
+        (&["-o", "json", "--keep-going"], "would be carried out"),
+    ] {
+        let ran = run(more, commands).await;
+        let told: Vec<serde_json::Value> = ran
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let events: Vec<_> = told
+            .iter()
+            .map(|told| told["event"].as_str().unwrap())
+            .collect();
+        let mut expected = vec!["mistake"; 5];
+        expected.push(last);
+        assert_eq!(events, expected, "{}", ran.stdout);
+        for (told, part) in told.iter().zip([
+            "(x",
+            "unrecognized subcommand 'nope'",
+            "would answer nothing",
+            "World is no JSON",
+            "' is not closed",
+        ]) {
+            let problem = told["problem"].as_str().unwrap();
+            assert!(problem.contains(part), "{problem}");
+        }
+        assert_eq!(ran.bad_at_last(2), "rsctl: 5 mistakes in 6 commands");
+    }
+}
+
+#[tokio::test]
+async fn the_shell_names_its_session_before_it_registers_it() {
+    let server = Server::embedded().await;
+    let session = "4469111c-91c2-4dba-b64f-750d14243fda";
+    let set = format!("etcd.session_id={session}");
+    let shell = Tool::new(&server)
+        .args(["shell", "--set", &set])
+        .input("wait");
+    let shell = shell.start();
+    let key = format!("{TOP}/{session}");
+    let note = shell.notes("registers session").await;
+    assert_eq!(
+        note,
+        format!("registers session {key} in etcd, under a lease of 30 s, until the shell ends")
+    );
+    key_is(&server, &key, true).await;
+    assert_eq!(shell.stop("TERM").await.code(), 0);
+    key_is(&server, &key, false).await;
 }
 
 #[tokio::test]
@@ -353,99 +442,4 @@ async fn an_interrupt_ends_what_is_waited_for_and_a_termination_gives_the_termin
     signal(terminal.shell(), "TERM");
     terminal.says("the mode after it: icanon").await;
     terminal.end().await;
-}
-
-/// The shell at a terminal of its own, which `script` makes.
-struct Pty {
-    child: OwnedChild,
-    stdin: Mutex<ChildStdin>,
-    said: Arc<Mutex<String>>,
-    /// How much of it was waited for already.
-    heard: Mutex<usize>,
-}
-
-impl Pty {
-    fn start(server: &Store, folder: &std::path::Path) -> Self {
-        let tool = env!("CARGO_BIN_EXE_rsctl");
-        let endpoint = server.endpoint();
-        let mut command = dying_with_us("script");
-        command
-            .args(["-q", "-e", "-f", "-c"])
-            .arg(format!(
-                "trap : INT; stty cols 120; '{tool}' --endpoints {endpoint} shell --history history; code=$?; \
-                 echo the mode after it: $(stty -a | grep -o -e '-*icanon'); exit $code"
-            ))
-            .arg("/dev/null")
-            .current_dir(folder)
-            // What runs the line above. A shell that has no trap ends when its child was interrupted,
-            // whatever the child made of that; bash is an exception.
-            .env("SHELL", "/bin/sh")
-            .env("TERM", "xterm")
-            .env("XDG_CONFIG_HOME", "/nonexistent")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = OwnedChild::spawn(command).unwrap();
-        let stdin = Mutex::new(child.inner().stdin.take().unwrap());
-        let mut stdout = child.inner().stdout.take().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let to = Arc::clone(&said);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read) = stdout.read(&mut buffer) {
-                if read == 0 {
-                    return;
-                }
-                to.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        });
-        let heard = Mutex::new(0);
-        Self {
-            child,
-            stdin,
-            said,
-            heard,
-        }
-    }
-
-    fn types(&self, text: &str) {
-        let mut stdin = self.stdin.lock().unwrap();
-        stdin.write_all(text.as_bytes()).unwrap();
-        stdin.flush().unwrap();
-    }
-
-    /// Waits until it shows this, after what was waited for before.
-    async fn says(&self, part: &str) {
-        eventually(SOON, &format!("'{part}' on the terminal"), async || {
-            let said = self.said.lock().unwrap();
-            let mut heard = self.heard.lock().unwrap();
-            match said[*heard..].find(part) {
-                Some(at) => {
-                    *heard += at + part.len();
-                    Ok(())
-                }
-                None => Err(said.clone()),
-            }
-        })
-        .await;
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// The shell's process: the child of sh, which is the child of `script`.
-    fn shell(&self) -> u32 {
-        let child = |pid: u32| -> u32 {
-            let path = format!("/proc/{pid}/task/{pid}/children");
-            let children = std::fs::read_to_string(path).unwrap();
-            children.split_whitespace().next().unwrap().parse().unwrap()
-        };
-        child(child(self.child.pid()))
-    }
-
-    async fn end(mut self) -> std::process::ExitStatus {
-        self.child.end("the terminal to end", SOON).await
-    }
 }

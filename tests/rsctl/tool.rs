@@ -67,6 +67,14 @@ impl Ran {
         line.to_owned()
     }
 
+    /// The last line that stderr says, after notes, if it ended with this code.
+    pub(crate) fn bad_at_last(self, code: i32) -> String {
+        let notes = self.stderr.trim_end().rsplit_once('\n');
+        let last = notes.map_or(0, |(notes, _)| notes.len() + 1);
+        let stderr = self.stderr[last..].to_owned();
+        Self { stderr, ..self }.bad(code)
+    }
+
     /// stdout as JSON, if all went well.
     pub(crate) fn json(self) -> serde_json::Value {
         let text = self.good();

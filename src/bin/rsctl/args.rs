@@ -1,6 +1,7 @@
 //! The tree of commands.
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -74,6 +75,54 @@ pub(crate) enum Command {
     Completions(generate::CompletionsArgs),
     /// Print or write the manual pages.
     Man(generate::ManArgs),
+}
+
+/// Reads the command line. Help and mistakes are shown here, and end the process.
+pub(crate) fn read() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| as_written(error).exit())
+}
+
+/// The same mistake, seen without variables: clap takes what they say for written, and would name
+/// their options in its line of usage.
+fn as_written(error: clap::Error) -> clap::Error {
+    // Help shows variables and what they say.
+    let is_help =
+        !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help {
+        return error;
+    }
+    match without_variables(Arguments::command()).try_get_matches() {
+        Err(again) if again.kind() == error.kind() => again,
+        _ => of_variable(error),
+    }
+}
+
+/// A mistake that is not made without variables, with the name of the one that makes it.
+fn of_variable(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let mut command = Arguments::command();
+    // An option has its written form only afterwards.
+    command.build();
+    let mut options = command.get_arguments();
+    let variable = options
+        .find(|known| known.to_string() == *option)
+        .and_then(clap::Arg::get_env);
+    if let Some(variable) = variable {
+        let tip = format!("the variable {} says it", variable.display());
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
+
+fn without_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| arg.env(None))
+        .mut_subcommands(without_variables)
 }
 
 /// Carries a command out.

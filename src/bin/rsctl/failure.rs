@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use osgi_remote::discovery::etcd::ConfigError;
 use osgi_remote::keyspace::Error;
 
+use crate::advice::{self, in_options};
 use crate::output::{note, printable};
 
 /// The exit codes, as `rsctl --help` lists them.
@@ -82,42 +83,6 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// The library's settings, by whose names it tells cures, and the options that are meant here.
-const OPTIONS: [(&str, &str); 9] = [
-    ("etcd.hostname", "--endpoints"),
-    ("etcd.cacert", "--cacert"),
-    ("etcd.cert", "--cert"),
-    ("etcd.key", "--key"),
-    ("etcd.user", "--user"),
-    ("etcd.password", "--password"),
-    ("etcd.top_key", "--top-key"),
-    ("etcd.dial_timeout", "--dial-timeout"),
-    ("etcd.call_timeout", "--command-timeout"),
-];
-
-/// A text of the library with the names of options in place of those of settings.
-pub(crate) fn in_options(text: &str) -> String {
-    let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let mut rest = text;
-    let mut out = String::with_capacity(text.len());
-    while let Some(at) = rest.find("etcd.") {
-        let (before, from) = rest.split_at(at);
-        let end = from.find(|c| !is_of_name(c)).unwrap_or(from.len());
-        // A full stop may end the sentence and not belong to the name.
-        let name = from[..end].trim_end_matches('.');
-        let is_whole = !before.ends_with(is_of_name);
-        let option = OPTIONS.iter().find(|(setting, _)| *setting == name);
-        out.push_str(before);
-        out.push_str(match option {
-            Some((_, option)) if is_whole => option,
-            _ => name,
-        });
-        rest = &from[name.len()..];
-    }
-    out.push_str(rest);
-    out
-}
-
 /// What an error of the key space means for the exit code.
 fn code_of(error: &Error) -> Code {
     match error {
@@ -142,7 +107,7 @@ fn code_of(error: &Error) -> Code {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(code_of(&error), error.to_string())
+        Self::new(code_of(&error), advice::text(&error))
     }
 }
 
@@ -162,24 +127,5 @@ impl From<io::Error> for Failure {
             return Self::silent(Code::Failed);
         }
         Self::failed(format!("cannot write the output: {error}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cures_name_options_and_nothing_else_is_changed() {
-        for (text, expected) in [
-            ("give it (etcd.cacert)", "give it (--cacert)"),
-            ("set etcd.user, etcd.password.", "set --user, --password."),
-            ("etcd.keepalive_interval", "etcd.keepalive_interval"),
-            ("my.etcd.key and etcd.key.x", "my.etcd.key and etcd.key.x"),
-            ("etcd. etcd.key", "etcd. --key"),
-            ("etcd at localhost:2379", "etcd at localhost:2379"),
-        ] {
-            assert_eq!(in_options(text), expected);
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! is the [`context::Context`]: how etcd is reached, and how results are shown. The tool stands on
 //! the library's public interface alone.
 
+mod advice;
 mod args;
 mod context;
 mod data;
@@ -33,14 +34,9 @@ mod tree;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use self::args::Arguments;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match args::run(arguments).await {
+    match args::run(args::read()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

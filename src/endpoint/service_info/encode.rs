@@ -169,7 +169,7 @@ fn check_optional(
     let reason = if name.trim().is_empty() {
         return Err(unfit(description, "a property", "has an empty name"));
     } else if properties::same_name(name, EXACT) {
-        "is written by this crate itself: leave it out"
+        "is written by osgi-remote itself: leave it out"
     } else if is_async_interfaces(name) && value.string_plus() != ["*"] {
         "names interfaces, and ECF would drop the endpoint: write '*' or leave it out"
     } else {

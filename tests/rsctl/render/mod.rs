@@ -1,6 +1,7 @@
 //! `rsctl render`.
 
 mod once;
+mod programs;
 mod watching;
 
 use std::fs;

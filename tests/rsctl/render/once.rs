@@ -17,7 +17,7 @@ async fn a_ready_template_is_written_once(server: Server) {
     register(&server, "b", "web-2:8080").await;
     let args = ["haproxy", "--out", "haproxy.cfg"];
     let ran = place.tool(&server, &args).run().await;
-    assert_eq!(ran.good(), "haproxy.cfg: written, 173 bytes\n");
+    assert_eq!(ran.good(), "haproxy.cfg: written, 217 bytes\n");
     assert_data_eq!(
         place.read("haproxy.cfg"),
         str![[r#"
@@ -25,6 +25,7 @@ async fn a_ready_template_is_written_once(server: Server) {
 
 backend web
     balance roundrobin
+    default-server init-addr last,libc,none
     server a 10.0.0.1:80 check
     server b web-2:8080 check
 
@@ -44,7 +45,7 @@ backend web
 {
   "file": "haproxy.cfg",
   "result": "written",
-  "bytes": 143
+  "bytes": 187
 }
 
 "#]]
@@ -243,7 +244,10 @@ prometheus  the nodes of all groups for file_sd_configs (groups)
         .args(["render", "--print-template", "nginx"])
         .run()
         .await;
-    assert!(ran.good().contains("upstream {{ group.grouper | slug }} {"));
+    assert!(
+        ran.good()
+            .contains("upstream {{ group.grouper | slug(lower=true) }} {")
+    );
     let ran = Tool::alone()
         .args(["render", "--print-template", "apache"])
         .run()

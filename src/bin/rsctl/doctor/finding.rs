@@ -3,7 +3,8 @@
 use osgi_remote::keyspace::Error;
 use serde::Serialize;
 
-use crate::failure::{Code, Failure, in_options};
+use crate::advice::{self, in_options};
+use crate::failure::{Code, Failure};
 use crate::output::Table;
 
 /// How bad it is.
@@ -88,7 +89,7 @@ impl Finding {
 
     /// What stood in the way of a check. The library's errors of access end with what to do.
     pub(crate) fn of(check: &'static str, error: Error) -> Self {
-        let text = error.to_string();
+        let text = in_options(&advice::text(&error));
         let (finding, cure) = match &error {
             Error::Connect { .. }
             | Error::Tls { .. }

@@ -1,5 +1,6 @@
 //! rsctl call: calls a method of a remote service, and leaves no trace in etcd.
 
+mod attempts;
 mod choose;
 
 use std::sync::Arc;
@@ -7,13 +8,12 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use osgi_remote::discovery::etcd::keys;
-use osgi_remote::distribution::Provider as _;
-use osgi_remote::distribution::xmlrpc::{XmlRpcConfig, XmlRpcProvider};
 use osgi_remote::endpoint::service_info::decode;
 use osgi_remote::filter::Filter;
-use osgi_remote::interface::{Call, CallError, CallOptions, Invoker};
+use osgi_remote::interface::{Call, CallError, Data, Invoker};
 use osgi_remote::keyspace::{Client, Range};
 
+use self::attempts::Attempts;
 use self::choose::{Candidate, choose};
 use super::{data, similar_names};
 use crate::context::Context;
@@ -37,7 +37,8 @@ pub(crate) struct Args {
     /// The id of an endpoint, or the name of an interface.
     ///
     /// Of several endpoints of an interface the one with the highest service.ranking is called,
-    /// then that of the lowest priority, then the first by id.
+    /// then that of the lowest priority, then the first by id. The next one is called if it is
+    /// certain that the one before did not get the call, as when it cannot be reached.
     #[arg(value_name = "ENDPOINT|INTERFACE")]
     target: String,
     /// The method's name on the wire, such as sayHello.
@@ -51,7 +52,8 @@ pub(crate) struct Args {
     /// All arguments are texts, without quotes.
     #[arg(long)]
     string: bool,
-    /// How long the call may take; a shorter osgi.basic.timeout of the endpoint holds.
+    /// How long the call may take, at all endpoints together that are tried; a shorter
+    /// osgi.basic.timeout of an endpoint holds for it.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
 }
@@ -61,52 +63,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let filter = args.filter.as_deref().map(Filter::parse).transpose();
     let filter = filter.map_err(|error| Failure::usage(error.to_string()))?;
     let (candidates, rejected) = candidates(context).await?;
-    let choice = choose(&args.target, filter.as_ref(), candidates, rejected)?;
-    let endpoint = choice.endpoint;
-    if choice.others > 0 {
+    let endpoints = choose(&args.target, filter.as_ref(), candidates, rejected)?;
+    if let [best, _, ..] = endpoints.as_slice() {
         let text = format!(
             "calls endpoint {}, the best of {}; name another one by its id",
-            endpoint.id(),
-            choice.others + 1
+            best.id(),
+            endpoints.len()
         );
         note(&printable(&text));
     }
-    let mut config = XmlRpcConfig::default();
-    config.client.connect_timeout = config.client.connect_timeout.min(args.timeout);
-    let provider = XmlRpcProvider::new(config);
-    let known = provider.config_types();
-    if !endpoint
-        .config_types()
-        .iter()
-        .any(|config| known.contains(config))
-    {
-        return Err(Failure::no(format!(
-            "endpoint {} cannot be called by rsctl: it is of {}, and rsctl knows {}",
-            endpoint.id(),
-            endpoint.config_types().join(", "),
-            known.join(", ")
-        )));
-    }
-    let intents = endpoint.intents().into_iter().map(str::to_owned);
-    let unknown: Vec<String> = intents
-        .filter(|i| !provider.intents().contains(&i.as_str()))
-        .collect();
-    if !unknown.is_empty() {
-        return Err(Failure::no(format!(
-            "endpoint {} cannot be called by rsctl: it has the intents {}, which only a provider \
-             that knows them may obey",
-            endpoint.id(),
-            unknown.join(", ")
-        )));
-    }
-    let imported = provider
-        .import(&endpoint)
-        .map_err(|error| Failure::no(error.to_string()))?;
-    let options = CallOptions::default().with_timeout(args.timeout);
-    let call = Call::new(args.method, arguments).with_options(options);
-    let result = invoke(&imported.invoker(), call, endpoint.id().as_str()).await;
-    imported.close();
-    provider.close().await;
+    let attempts = Attempts::new(args.timeout);
+    let call = Call::new(args.method, arguments);
+    let result = attempts.first(&args.target, &endpoints, &call).await;
+    attempts.close().await;
     data::show(&result?, context.options.output, &context.output)
 }
 
@@ -148,7 +117,7 @@ pub(crate) async fn invoke(
     invoker: &Arc<dyn Invoker>,
     call: Call,
     endpoint: &str,
-) -> Result<osgi_remote::interface::Data, Failure> {
+) -> Result<Data, Failure> {
     let method = call.method.to_string();
     invoker
         .invoke(call)
@@ -170,7 +139,7 @@ fn failed(error: &CallError, method: &str, endpoint: &str) -> Failure {
         CallError::Refused { .. } => Code::Denied,
         _ => Code::Failed,
     };
-    let text = printable(&error.to_string());
+    let text = reason(error);
     let similar = match error {
         CallError::NoSuchMethod { methods, .. } => {
             similar_names(method, methods.iter().map(String::as_str))
@@ -182,6 +151,7 @@ fn failed(error: &CallError, method: &str, endpoint: &str) -> Failure {
         CallError::Unreachable { .. } => {
             "; is its process still there, and its address one that this host can reach?".to_owned()
         }
+        CallError::TooLarge { .. } => "; send or ask for less, in several calls".to_owned(),
         CallError::Timeout { .. } => {
             "; give it longer with --timeout, unless the endpoint's osgi.basic.timeout is shorter"
                 .to_owned()
@@ -192,4 +162,19 @@ fn failed(error: &CallError, method: &str, endpoint: &str) -> Failure {
         code,
         format!("{method} of endpoint {endpoint}: {text}{hint}"),
     )
+}
+
+/// What went wrong, without cures that are the library's alone.
+fn reason(error: &CallError) -> String {
+    let text = match error {
+        CallError::TooLarge { what, limit } => {
+            format!("{what} is over the limit of {limit} bytes")
+        }
+        CallError::Overloaded { limit } => {
+            format!("it has its limit of {limit} calls under way: try again later")
+        }
+        CallError::EndpointRemoved { .. } => "the endpoint was removed".to_owned(),
+        error => error.to_string(),
+    };
+    printable(&text)
 }

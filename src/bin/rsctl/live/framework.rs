@@ -2,6 +2,8 @@
 
 use clap::Args;
 use osgi_remote::discovery::etcd::{Environment, EtcdConfig, HealthUpdates};
+use osgi_remote::distribution::DistributionError;
+use osgi_remote::distribution::xmlrpc::XmlRpcConfig;
 use osgi_remote::properties::{Properties, name_starts_with, same_name};
 use osgi_remote::topology::TopologyPolicy;
 use osgi_remote::{Framework, FrameworkBuilder, FrameworkError};
@@ -9,6 +11,7 @@ use similar::TextDiff;
 use std::time::Duration;
 
 use super::property::name_and_value;
+use crate::advice::in_options;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::printable;
@@ -20,7 +23,7 @@ pub(crate) struct FrameworkOptions {
     /// Where exported services are called; port 0 for any that is free.
     ///
     /// Default: 127.0.0.1:0, which only this machine can reach.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen)]
     listen: Option<String>,
     /// A setting by iPOPO's or ECF's name, such as etcd.lease_ttl=5; repeatable.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -28,6 +31,15 @@ pub(crate) struct FrameworkOptions {
     /// How long to wait for etcd at the start.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
+}
+
+/// Reads where to listen, for clap.
+fn listen(text: &str) -> Result<String, String> {
+    match XmlRpcConfig::default().listen(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(DistributionError::Property { problem, .. }) => Err(problem),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Reads a setting, for clap. Those of discovery are all known, so that another one is a slip.
@@ -58,6 +70,18 @@ impl FrameworkOptions {
             &settings,
             &environment,
         )?)
+    }
+
+    /// Whether a session's id is given, so that the next run has the same one.
+    pub(crate) fn names_a_session(&self) -> bool {
+        let names = ["etcd.session_id", "ecf.discovery.etcd3.sessionid"];
+        let mut settings = self.settings.iter();
+        settings.any(|(name, _)| names.iter().any(|known| same_name(known, name)))
+    }
+
+    /// How long to wait for etcd at the start.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     fn settings(&self) -> Properties {
@@ -153,7 +177,7 @@ impl Connection {
                 return format!("the connection to etcd at {} is back", self.address);
             }
             let cause = health.session_error.or(health.watch_error);
-            let cause = cause.map(|cause| printable(&format!(": {cause}")));
+            let cause = cause.map(|cause| printable(&in_options(&format!(": {cause}"))));
             let cause = cause.unwrap_or_default();
             let address = &self.address;
             return format!("the connection to etcd at {address} is lost, trying goes on{cause}");

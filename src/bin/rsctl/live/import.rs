@@ -1,13 +1,19 @@
 //! rsctl import: imports endpoints and holds them.
 
+mod dry_run;
+
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use osgi_remote::Framework;
 use osgi_remote::admin::{AdminEvent, AdminEventKind, AdminEvents};
 use osgi_remote::discovery::Subscriber as _;
+use osgi_remote::discovery::edef::EdefHealth;
+use osgi_remote::discovery::etcd::{EtcdConfig, keys};
+use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::filter::Filter;
 use osgi_remote::names::{EndpointId, osgi};
 use osgi_remote::topology::Policy;
@@ -18,7 +24,7 @@ use super::export::nothing;
 use super::framework::{Connection, FrameworkOptions, failure};
 use super::{property, similar_names};
 use crate::context::Context;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::{Output, note, printable};
 use crate::signals;
 use crate::time::duration;
@@ -44,6 +50,9 @@ pub(crate) struct Args {
     /// End with code 0 once all that was imported has ended.
     #[arg(long)]
     until_ended: bool,
+    /// Say what would be imported now, and which session would be registered, and end.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     framework: FrameworkOptions,
 }
@@ -61,21 +70,53 @@ struct Told {
     error: Option<String>,
 }
 
+impl Told {
+    fn new(event: &'static str, endpoint: &EndpointDescription, error: Option<String>) -> Self {
+        let interfaces = endpoint.interfaces().into_iter().map(str::to_owned);
+        Self {
+            event,
+            endpoint: endpoint.id().to_string(),
+            interfaces: interfaces.collect(),
+            address: endpoint.container_id().map(str::to_owned),
+            properties: None,
+            error,
+        }
+    }
+
+    fn show(&self, endpoint: &EndpointDescription, output: &Output) -> Result<(), Failure> {
+        output.event(self, || {
+            let error = self.error.as_ref().map(|error| format!(": {error}"));
+            let error = error.unwrap_or_default();
+            printable(&format!("{} {endpoint}{error}", self.event))
+        })
+    }
+}
+
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let mut stopped = Box::pin(signals::stopped()?);
     let file = is_file(&args.target).then_some(args.target.as_str());
-    let mut policy = Policy::default();
-    policy.export = nothing()?;
-    policy.import = vec![wanted(&args, file.is_some())?];
+    let wanted = wanted(&args, file.is_some())?;
     let etcd = match file {
         Some(_) => None,
         None => Some(args.framework.etcd(context)?.ok_or_else(|| {
             Failure::usage("discovery through etcd is disabled by a setting: name an EDEF file")
         })?),
     };
-    let mut builder = args.framework.builder(etcd.clone(), policy);
     if let Some(file) = file {
         check_file(file)?;
+    }
+    announce_intent(&args, etcd.as_ref());
+    if args.dry_run {
+        return tokio::select! {
+            () = &mut stopped => Ok(()),
+            done = dry_run::run(&args, &wanted, etcd, &context.output) => done,
+        };
+    }
+    let mut policy = Policy::default();
+    policy.export = nothing()?;
+    policy.import = vec![wanted];
+    let mut builder = args.framework.builder(etcd.clone(), policy);
+    if let Some(file) = file {
         builder = builder.edef(file);
     }
     let framework = tokio::select! {
@@ -96,6 +137,32 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let ended = framework.shutdown().await.map_err(failure);
     outcome.and(ended)
+}
+
+/// Says what is written, before it is.
+fn announce_intent(args: &Args, etcd: Option<&EtcdConfig>) {
+    let target = &args.target;
+    let session = etcd.map(|config| {
+        let key = keys::session(&config.top_key, &config.session_id);
+        let fresh = match args.framework.names_a_session() {
+            true => "",
+            false => " (another one each time)",
+        };
+        (key, fresh, config.lease_ttl.as_secs())
+    });
+    let text = match session {
+        Some((key, fresh, ttl)) if args.dry_run => format!(
+            "would register session {key}{fresh} without endpoints, under a lease of {ttl} s; \
+             nothing is written to etcd"
+        ),
+        Some((key, _, ttl)) => format!(
+            "imports {target}; registers session {key} in etcd without endpoints, under a lease \
+             of {ttl} s, until it is stopped"
+        ),
+        None if args.dry_run => format!("would import {target}; nothing is written to etcd"),
+        None => format!("imports {target}; nothing is written to etcd"),
+    };
+    note(&printable(&text));
 }
 
 /// Whether a target is a file and neither an endpoint nor an interface.
@@ -186,24 +253,10 @@ impl Holding<'_> {
         if let (AdminEventKind::ImportError, Some(error)) = (event.kind, &error) {
             self.problem = Some(error.clone());
         }
-        let properties = matches!(name, "imported" | "modified")
+        let mut told = Told::new(name, endpoint, error);
+        told.properties = matches!(name, "imported" | "modified")
             .then(|| property::to_json(endpoint.properties()));
-        let told = Told {
-            event: name,
-            endpoint: endpoint.id().to_string(),
-            interfaces: endpoint
-                .interfaces()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            address: endpoint.container_id().map(str::to_owned),
-            properties,
-            error,
-        };
-        self.output.event(&told, || {
-            let error = told.error.as_ref().map(|error| format!(": {error}"));
-            printable(&format!("{name} {endpoint}{}", error.unwrap_or_default()))
-        })
+        told.show(endpoint, self.output)
     }
 
     /// Why nothing was imported in time.
@@ -214,52 +267,59 @@ impl Holding<'_> {
         }
         let waited = format!("within {:?} (--wait)", args.wait);
         let Some(etcd) = framework.etcd() else {
-            let problems = framework.edef_health().map(|health| health.problems);
-            let problem = problems
-                .as_ref()
-                .and_then(|problems| problems.iter().next());
-            return match problem {
-                Some((path, problems)) => {
-                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                    Failure::usage(format!("{}: {}", path.display(), problems.join("; ")))
-                }
-                None => Failure::no(format!(
-                    "{target} describes no endpoint that rsctl can call, {waited}"
-                )),
-            };
+            return of_file(target, framework.edef_health().as_ref(), &waited);
         };
-        let known: Vec<_> = etcd
-            .endpoints()
-            .snapshot()
-            .into_iter()
-            .map(|(_, e)| e)
-            .collect();
-        let same = known.iter().find(|endpoint| {
-            endpoint.id().as_str() == target || endpoint.interfaces().contains(&target.as_str())
-        });
-        if let Some(endpoint) = same {
-            let configs = endpoint.config_types().join(", ");
-            let supported = framework.admin().config_types().join(", ");
-            return Failure::no(format!(
-                "endpoint {} is there, but cannot be imported: its config types are {configs}, \
-                 and rsctl knows {supported}; or it does not match --filter",
-                endpoint.id()
-            ));
-        }
-        let names = known.iter().flat_map(|endpoint| {
-            let mut names = endpoint.interfaces();
-            names.push(endpoint.id().as_str());
-            names
-        });
-        let similar = match similar_names(target, names) {
-            none if none.is_empty() => format!("{} endpoints are there", known.len()),
-            some => format!("there is {some}"),
-        };
-        Failure::new(
-            Code::No,
-            format!("no endpoint or interface {target} {waited}; {similar}"),
-        )
+        let known = etcd.endpoints().snapshot();
+        let known: Vec<_> = known.into_iter().map(|(_, endpoint)| endpoint).collect();
+        of_registry(target, &known, &framework.admin().config_types(), &waited)
     }
+}
+
+/// Why nothing of a file is imported.
+fn of_file(target: &str, health: Option<&EdefHealth>, when: &str) -> Failure {
+    let mut problems = health.iter().flat_map(|health| health.problems.iter());
+    match problems.next() {
+        Some((path, problems)) => {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Failure::usage(format!("{}: {}", path.display(), problems.join("; ")))
+        }
+        None => Failure::no(format!(
+            "{target} describes no endpoint that rsctl can call, {when}"
+        )),
+    }
+}
+
+/// Why nothing of what is registered is imported.
+fn of_registry(
+    target: &str,
+    known: &[Arc<EndpointDescription>],
+    supported: &[&str],
+    when: &str,
+) -> Failure {
+    let same = known.iter().find(|endpoint| {
+        endpoint.id().as_str() == target || endpoint.interfaces().contains(&target)
+    });
+    if let Some(endpoint) = same {
+        return Failure::no(format!(
+            "endpoint {} is there, but cannot be imported: its config types are {}, and rsctl \
+             knows {}; or it does not match --filter",
+            endpoint.id(),
+            endpoint.config_types().join(", "),
+            supported.join(", ")
+        ));
+    }
+    let names = known.iter().flat_map(|endpoint| {
+        let mut names = endpoint.interfaces();
+        names.push(endpoint.id().as_str());
+        names
+    });
+    let similar = match similar_names(target, names) {
+        none if none.is_empty() => format!("{} endpoints are there", known.len()),
+        some => format!("there is {some}"),
+    };
+    Failure::no(format!(
+        "no endpoint or interface {target} {when}; {similar}"
+    ))
 }
 
 async fn over(limit: Option<Instant>) {

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::table::{Table, printable};
+use crate::advice::in_options;
 use crate::failure::Failure;
 
 /// The form of the output.
@@ -114,6 +115,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Says something on stderr that is no result: what will be done, how it goes on, what failed.
 pub(crate) fn note(text: &str) {
+    let text = in_options(text);
     // Where stderr takes no more, as a log on a full disk, the work goes on all the same.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -118,17 +118,34 @@ fn nginx(text: &str) -> Result<String, Error> {
 }
 
 /// A name of letters, digits and `-_.`, which differs for texts that differ: where something had to
-/// be replaced, a number made of the whole text is added.
-fn slug(text: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if !text.is_empty() && text.chars().all(fits) {
+/// be replaced, a number made of the whole text is added. With `lower=true` the names differ also
+/// for who takes great letters for small ones.
+fn slug(text: &str, options: Kwargs) -> Result<String, Error> {
+    let lower: Option<bool> = options.get("lower")?;
+    options.assert_all_used()?;
+    Ok(slug_of(text, lower.unwrap_or(false)))
+}
+
+fn slug_of(text: &str, lower: bool) -> String {
+    let fits = |c: char| {
+        c.is_ascii_alphanumeric() && !(lower && c.is_ascii_uppercase()) || "-_.".contains(c)
+    };
+    if !text.is_empty() && text.chars().all(fits) && !ends_with_number(text) {
         return text.to_owned();
     }
+    let small = |c: char| if lower { c.to_ascii_lowercase() } else { c };
     let name: String = text
         .chars()
+        .map(small)
         .map(|c| if fits(c) { c } else { '_' })
         .collect();
     format!("{name}-{:08x}", fnv(text))
+}
+
+/// Whether a text could be the name that was made of another one.
+fn ends_with_number(text: &str) -> bool {
+    let last = text.rsplit_once('-').map_or("", |(_, last)| last);
+    last.len() == 8 && last.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
 }
 
 /// FNV-1a, which is the same in all versions of this tool.
@@ -193,10 +210,24 @@ mod tests {
 
     #[test]
     fn slugs_of_different_texts_differ() {
-        assert_eq!(slug("web-1.a_b"), "web-1.a_b");
+        let slug = |text| apply("x | slug", text).unwrap();
+        assert_eq!(slug("web-1.a_B"), "web-1.a_B");
         assert_eq!(slug("a b"), "a_b-10a3f9f2");
+        // What was made of one text is not what another one is.
+        assert_eq!(slug("a_b-10a3f9f2"), "a_b-10a3f9f2-b5bc8c40");
         assert_ne!(slug("a b"), slug("a/b"));
         assert_ne!(slug(""), slug("_"));
+    }
+
+    #[test]
+    fn slugs_differ_also_for_who_ignores_case() {
+        let slug = |text| apply("x | slug(lower=true)", text).unwrap();
+        assert_eq!(slug("web"), "web");
+        let names = ["web", "Web", "WEB", "w b", "W b"].map(slug);
+        for (index, name) in names.iter().enumerate() {
+            assert_eq!(name, &name.to_lowercase());
+            assert!(!names[..index].contains(name), "{names:?}");
+        }
     }
 
     #[test]

@@ -82,20 +82,24 @@ fn haproxy_gets_a_backend_for_each_type() {
 
 backend Web
     balance roundrobin
+    default-server init-addr last,libc,none
     server a 10.0.0.1:80 check
 
 backend db
     balance roundrobin
+    default-server init-addr last,libc,none
     server main [::1]:5432 check
     server odd_one_____server_evil_6.6.6.6_1-d14a3bac db-2:5432 check
     # left out, since its location has no host and port: "unreachable"
 
 backend nothing_usable-468c28ca
     balance roundrobin
+    default-server init-addr last,libc,none
     # left out, since its location has no host and port: "x"
 
 backend web
     balance roundrobin
+    default-server init-addr last,libc,none
     server a web-1:80 check
 
 "##]]
@@ -109,7 +113,7 @@ fn nginx_gets_an_upstream_for_each_type_with_servers() {
         str![[r#"
 # Written by rsctl from the services in etcd. What is changed here is lost.
 
-upstream Web {
+upstream web-72645431 {
     server 10.0.0.1:80 max_fails=3; # a
 }
 

@@ -28,8 +28,15 @@ pub(super) fn judge(id: &EndpointId, value: &[u8]) -> Vec<Problem> {
     let findings = lint::lint(description.properties()).into_iter();
     findings
         .map(|finding| {
-            let cure = "no provider can have another one";
-            Problem::new(Effect::FindsNoProvider, finding.to_string(), cure).at(finding.property)
+            let lint::Finding {
+                property,
+                value,
+                problem,
+                cure,
+                ..
+            } = finding;
+            let cause = format!("{property} holds '{value}', {problem}");
+            Problem::new(Effect::FindsNoProvider, cause, cure).at(property)
         })
         .collect()
 }

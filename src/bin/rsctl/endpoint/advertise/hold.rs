@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use indicatif::ProgressBar;
 use osgi_remote::discovery::etcd::{EtcdConfig, keys};
-use osgi_remote::keyspace::{Session, SessionConfig, SessionPhase, SessionStatus};
+use osgi_remote::keyspace::{Error, Session, SessionConfig, SessionPhase, SessionStatus};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -107,8 +107,19 @@ async fn registered(
     let status = status.map_err(|_| Failure::failed("the session ended by itself"))?;
     match (&status.first, &status.taken, &status.last_error) {
         (Some(_), ..) => Ok(()),
-        (None, Some(error), _) | (None, None, Some(error)) => Err(error.clone().into()),
+        (None, Some(error), _) | (None, None, Some(error)) => Err(refused(error)),
         (None, None, None) => Err(Failure::failed("the session is not registered")),
+    }
+}
+
+/// Why the session is not registered.
+fn refused(error: &Error) -> Failure {
+    match error {
+        Error::SessionTaken { key, lease } => Failure::failed(format!(
+            "session `{key}` is in use: its key is under lease {lease:x}, which is alive; stop the \
+             other process, give another --session, or take this one over by --takeover"
+        )),
+        error => error.clone().into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which endpoint is called. Pure.
+//! Which endpoints are called, and in which order. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,20 +22,13 @@ pub(crate) struct Candidate {
     pub(crate) endpoint: Arc<EndpointDescription>,
 }
 
-/// What is called, and how many others might have been.
-#[derive(Debug)]
-pub(crate) struct Choice {
-    pub(crate) endpoint: Arc<EndpointDescription>,
-    pub(crate) others: usize,
-}
-
-/// Chooses the endpoint of this id, or the best one of this interface.
+/// Chooses the endpoint of this id, or those of this interface, the best first; never none.
 pub(crate) fn choose(
     target: &str,
     filter: Option<&Filter>,
     candidates: Vec<Candidate>,
     rejected: usize,
-) -> Result<Choice, Failure> {
+) -> Result<Vec<Arc<EndpointDescription>>, Failure> {
     // Several sessions may carry one endpoint, after a restart for example: the newest counts.
     let mut known: BTreeMap<_, Candidate> = BTreeMap::new();
     for candidate in candidates {
@@ -69,14 +62,8 @@ pub(crate) fn choose(
     }
     // The map was sorted by id, and the sort is stable.
     named.sort_by_key(|candidate| (Reverse(ranking(candidate)), candidate.priority));
-    let others = named.len() - 1;
-    match named.first() {
-        Some(best) => Ok(Choice {
-            endpoint: Arc::clone(&best.endpoint),
-            others,
-        }),
-        None => Err(missing(target, &[], rejected)),
-    }
+    let endpoints = named.into_iter().map(|named| Arc::clone(&named.endpoint));
+    Ok(endpoints.collect())
 }
 
 /// iPOPO writes it as text.
@@ -126,9 +113,13 @@ mod tests {
         }
     }
 
-    fn chosen(target: &str, candidates: Vec<Candidate>) -> (String, usize) {
-        let choice = choose(target, None, candidates, 0).unwrap();
-        (choice.endpoint.id().to_string(), choice.others)
+    fn chosen(target: &str, candidates: Vec<Candidate>) -> String {
+        let chosen = choose(target, None, candidates, 0).unwrap();
+        let ids: Vec<&str> = chosen
+            .iter()
+            .map(|endpoint| endpoint.id().as_str())
+            .collect();
+        ids.join(" ")
     }
 
     fn refused(target: &str, filter: Option<&str>, candidates: Vec<Candidate>) -> String {
@@ -139,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_names_one_and_an_interface_the_best() {
+    fn an_id_names_one_and_an_interface_all_the_best_first() {
         let all = || {
             vec![
                 candidate("d", 1, "0", 0),
@@ -148,19 +139,22 @@ mod tests {
                 candidate("a", 4, "-1", 0),
             ]
         };
-        assert_eq!(chosen("a", all()), ("a".to_owned(), 0));
-        assert_eq!(chosen("org.example.IHello", all()), ("b".to_owned(), 3));
+        assert_eq!(chosen("a", all()), "a");
+        assert_eq!(chosen("org.example.IHello", all()), "b c d a");
         let equals = vec![candidate("b", 1, "0", 0), candidate("a", 2, "0", 0)];
-        assert_eq!(chosen("org.example.IHello", equals), ("a".to_owned(), 1));
+        assert_eq!(chosen("org.example.IHello", equals), "a b");
     }
 
     #[test]
     fn of_one_endpoint_in_two_sessions_the_newest_counts() {
         let twice = vec![candidate("a", 2, "0", 0), candidate("a", 1, "0", 0)];
-        let choice = choose("a", None, twice, 0).unwrap();
-        let revision = choice.endpoint.properties().get("revision");
-        assert_eq!(revision.and_then(Value::to_i64), Some(2));
-        assert_eq!(choice.others, 0);
+        let chosen = choose("a", None, twice, 0).unwrap();
+        let revision = |endpoint: &Arc<EndpointDescription>| {
+            let revision = endpoint.properties().get("revision");
+            revision.and_then(Value::to_i64)
+        };
+        let revisions: Vec<_> = chosen.iter().map(revision).collect();
+        assert_eq!(revisions, [Some(2)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use osgi_remote::services::{ServiceId, ServiceReference};
 use serde::Serialize;
 
 use super::state::Shell;
+use crate::advice::in_options;
 use crate::failure::Failure;
 use crate::live::property;
 use crate::output::{Table, printable};
@@ -250,9 +251,7 @@ impl Shell<'_> {
 
     /// sl.
     pub(super) fn list_services(&self, specification: Option<&str>) -> Result<(), Failure> {
-        let filter = specification.filter(|text| text.trim_start().starts_with('('));
-        let filter = filter.map(Filter::parse).transpose();
-        let filter = filter.map_err(|error| Failure::usage(error.to_string()))?;
+        let filter = filter(specification)?;
         let interface = specification.filter(|_| filter.is_none());
         let services = self
             .framework
@@ -315,7 +314,7 @@ impl Shell<'_> {
     /// health.
     pub(super) fn show_health(&self) -> Result<(), Failure> {
         let text = match self.framework.health() {
-            Some(health) => health.to_string(),
+            Some(health) => in_options(&health.to_string()),
             None => "there is no discovery".to_owned(),
         };
         self.output().show_text(&text, || text.clone())
@@ -409,4 +408,11 @@ fn container_text(container: &Container) -> String {
 
 fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The filter of sl, if it is not given an interface.
+pub(super) fn filter(specification: Option<&str>) -> Result<Option<Filter>, Failure> {
+    let filter = specification.filter(|text| text.trim_start().starts_with('('));
+    let filter = filter.map(Filter::parse).transpose();
+    filter.map_err(|error| Failure::usage(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! rsctl shell: a live framework with iPOPO's console commands.
 
 mod complete;
+mod dry_run;
 mod exports;
 mod grammar;
 mod imports;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 use osgi_remote::discovery::Subscriber as _;
+use osgi_remote::discovery::etcd::{EtcdConfig, keys};
 use osgi_remote::embedded::Registry as Embedded;
 use osgi_remote::topology::Policy;
 use tokio::signal::unix::SignalKind;
@@ -52,6 +54,11 @@ pub(crate) struct Args {
     /// Go on in a script when a command fails; the exit code is that of the first that did.
     #[arg(long)]
     keep_going: bool,
+    /// Say which commands of a script would be carried out and which are mistakes, and end.
+    ///
+    /// Nothing is connected, so that what a command finds there, or does not, is not known.
+    #[arg(long)]
+    dry_run: bool,
     /// Do not import what is discovered; importservice does.
     #[arg(long)]
     no_import: bool,
@@ -71,6 +78,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let mut terminate = Listening::to(SignalKind::terminate())?;
     let mut interrupt = Listening::to(SignalKind::interrupt())?;
     let config = args.framework.etcd(context)?;
+    if args.dry_run {
+        return tokio::select! {
+            () = terminate.next() => Ok(()),
+            () = interrupt.next() => Ok(()),
+            done = dry_run::run(&args, config.as_ref(), &context.output) => done,
+        };
+    }
+    announce_intent(&args, config.as_ref());
     let mut policy = Policy::default();
     // The shell exports and imports by its own commands, so that they can be taken back one by one.
     policy.export = nothing()?;
@@ -133,17 +148,41 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     outcome.and(ended)
 }
 
+/// Says what is written, before it is.
+fn announce_intent(args: &Args, etcd: Option<&EtcdConfig>) {
+    let Some(config) = etcd else {
+        return;
+    };
+    let place = match args.embedded {
+        Some(_) => "the registry in memory",
+        None => "etcd",
+    };
+    let key = keys::session(&config.top_key, &config.session_id);
+    let ttl = config.lease_ttl.as_secs();
+    note(&format!(
+        "registers session {key} in {place}, under a lease of {ttl} s, until the shell ends"
+    ));
+}
+
 /// Where the lines come from.
 fn lines(args: &Args, known: Known) -> Result<(Option<Terminal>, Input), Failure> {
+    if let Some(input) = input_of_script(args)? {
+        return Ok((None, input));
+    }
+    let history = args.history.clone().or_else(history_file);
+    let (terminal, input) = Terminal::take(known, history)?;
+    Ok((Some(terminal), input))
+}
+
+/// The lines of a script; `None` at a terminal.
+fn input_of_script(args: &Args) -> Result<Option<Input>, Failure> {
     if !args.commands.is_empty() {
-        return Ok((None, Input::of_lines(args.commands.clone())?));
+        return Input::of_lines(args.commands.clone()).map(Some);
     }
     if std::io::stdin().is_terminal() {
-        let history = args.history.clone().or_else(history_file);
-        let (terminal, input) = Terminal::take(known, history)?;
-        return Ok((Some(terminal), input));
+        return Ok(None);
     }
-    Ok((None, Input::of_stdin()?))
+    Input::of_stdin().map(Some)
 }
 
 /// The default file of the history.

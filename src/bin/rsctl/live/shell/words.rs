@@ -41,6 +41,21 @@ pub(super) fn commands(line: &str) -> Result<Vec<Vec<String>>, String> {
     Ok(commands)
 }
 
+/// A command that `commands` reads as these words.
+pub(super) fn joined(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| in_quotes(word)).collect();
+    words.join(" ")
+}
+
+fn in_quotes(word: &str) -> String {
+    let special = |c: char| c.is_whitespace() || matches!(c, ';' | '#' | '\'' | '"' | '\\');
+    match word {
+        word if !word.is_empty() && !word.contains(special) => word.to_owned(),
+        word if !word.contains('\'') => format!("'{word}'"),
+        word => format!("\"{}\"", word.replace('\\', r"\\").replace('"', "\\\"")),
+    }
+}
+
 fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), String> {
     for c in chars {
         if c == '\'' {
@@ -104,6 +119,19 @@ mod tests {
             (r#"x=1'2'"3""#, vec![vec!["x=123"]]),
         ] {
             assert_eq!(commands(line).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_are_joined_as_they_are_read() {
+        for line in [
+            "sl",
+            r#"call a.A m '"a; b"' '' 'x#'"#,
+            r#"m "it's \\ \"" a=b"#,
+        ] {
+            let read = commands(line).unwrap();
+            let line = joined(&read[0]);
+            assert_eq!(commands(&line).unwrap(), read, "{line}");
         }
     }
 

@@ -3,7 +3,8 @@
 //! Each world follows from its seed: what goes wrong, when, and how long everything takes. It is
 //! judged by the checker that judges real faults and the machines' schedules too. `SIM_SCHEDULES=N`
 //! sets the number of worlds; `SIM_SEED=S` alone runs the world of one seed and prints all that
-//! happened in it, and with `SIM_SCHEDULES` it is the first seed. A failure prints its seed, and the command that runs it again.
+//! happened in it, and with `SIM_SCHEDULES` it is the first seed. A failure prints its seed, and the
+//! command that runs it again; what all worlds covered is printed, too (`make simulation`).
 #![cfg(all(feature = "embedded", feature = "xmlrpc"))]
 #![allow(
     clippy::unwrap_used,

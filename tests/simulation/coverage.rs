@@ -98,3 +98,35 @@ impl fmt::Display for Coverage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usual() -> Coverage {
+        Coverage {
+            worlds: SCHEDULES,
+            lasted: USUAL,
+            longest: Duration::from_hours(2),
+            troubles: Kind::ALL.map(|kind| (kind, 1)).into(),
+            left: 1,
+            herds: Loss::ALL.map(|loss| (loss, 1)).into(),
+            calls: BTreeMap::new(),
+            checks: Invariant::ALL.map(|invariant| (invariant, 1)).into(),
+        }
+    }
+
+    #[test]
+    fn what_the_usual_number_of_worlds_did_not_meet_is_a_gap() {
+        assert_eq!(usual().gaps(), Vec::<String>::new());
+        let mut few = usual();
+        few.troubles.remove(&Kind::Wipe);
+        few.herds.remove(&Loss::Killed);
+        few.checks.remove(&Invariant::Gentle);
+        few.left = 0;
+        few.lasted -= Duration::from_secs(1);
+        assert_eq!(few.gaps().len(), 5, "{:?}", few.gaps());
+        few.worlds -= 1;
+        assert_eq!(few.gaps(), Vec::<String>::new(), "fewer need not meet all");
+    }
+}

@@ -75,6 +75,7 @@ impl Loss {
 /// Many sessions that lose the registry in one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stampede {
+    /// At most 255: each has an address of its own.
     pub(crate) sessions: usize,
     /// Whether all of them begin, and then renew, in the same millisecond.
     pub(crate) in_step: bool,

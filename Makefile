@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
 
-.PHONY: help setup setup-tests demo test faults fuzz bench lint
+.PHONY: help setup setup-tests demo test faults simulation fuzz bench lint
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -22,6 +22,9 @@ test: setup-tests ## all tests, against real etcd and real iPOPO
 
 faults: setup-tests ## the matrix of real faults, as a table; QUICK=1 for its essential part
 	RUST_BACKTRACE=0 $(CARGO) test --all-features --test faults -- --nocapture $(if $(QUICK),the_essential_faults,--ignored any_fault)
+
+simulation: setup ## simulated worlds, and what they covered; WORLDS=N for another number than 10,000
+	$(if $(WORLDS),SIM_SCHEDULES=$(WORLDS)) $(CARGO) test --all-features --test simulation -- --nocapture every_simulated
 
 fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
 	@for target in service_info key filter edef; do \

@@ -132,6 +132,8 @@ impl Clients {
                 Some(client) => self.session(client).cut(at),
                 None => {
                     self.all_cut_since = Some(at);
+                    // What is sent in this outage is no coming back from the one before.
+                    self.healed = false;
                     self.sessions.iter_mut().for_each(|s| s.cut(at));
                 }
             },

@@ -533,38 +533,49 @@ fn i12_is_broken_by_requests_beyond_the_backoffs_bound() {
     tale(healed(None), pause).expect(Invariant::Gentle, "not applicable");
 }
 
+/// Twenty clients that ask for something, one after the other.
+fn herd_asks(tale: &mut Tale, call: u64, pause: Duration) {
+    for client in 0..20 {
+        tale.at += pause;
+        let dial = What::Sent {
+            client,
+            call,
+            request: Request::Dial,
+        };
+        tale.history.push(tale.at, dial);
+    }
+}
+
+fn judged_as_a_herd(tale: &Tale) -> Vec<Invariant> {
+    let mut limits = Limits::for_ttl(9 * S);
+    limits.herd = Some(Herd {
+        clients: 20,
+        window: S,
+        at_most: 10,
+    });
+    broken(&check(&tale.history, &limits))
+}
+
 #[test]
 fn i12_is_broken_by_a_herd_that_comes_back_in_one_instant() {
     let comes_back = |pause: Duration| {
         let mut tale = Tale::new();
-        for client in 0..20 {
-            let dial = What::Sent {
-                client,
-                call: 0,
-                request: Request::Dial,
-            };
-            tale.history.push(tale.at, dial);
-        }
+        herd_asks(&mut tale, 0, Duration::ZERO);
         tale = tale.then(cut(None)).then(healed(None));
-        for client in 0..20 {
-            tale.at += pause;
-            let dial = What::Sent {
-                client,
-                call: 1,
-                request: Request::Dial,
-            };
-            tale.history.push(tale.at, dial);
-        }
-        let mut limits = Limits::for_ttl(9 * S);
-        limits.herd = Some(Herd {
-            clients: 20,
-            window: S,
-            at_most: 10,
-        });
-        broken(&check(&tale.history, &limits))
+        herd_asks(&mut tale, 1, pause);
+        judged_as_a_herd(&tale)
     };
     assert_eq!(comes_back(S / 5), []);
     assert_eq!(comes_back(S / 20), [Invariant::Gentle]);
+}
+
+#[test]
+fn i12_does_not_take_a_herd_in_the_next_outage_for_one_that_comes_back() {
+    let mut tale = Tale::new();
+    herd_asks(&mut tale, 0, Duration::ZERO);
+    tale = tale.then(cut(None)).then(healed(None)).then(cut(None));
+    herd_asks(&mut tale, 1, S / 20);
+    assert_eq!(judged_as_a_herd(&tale), []);
 }
 
 #[test]

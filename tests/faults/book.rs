@@ -1,4 +1,4 @@
-//! What a row of the matrix writes down, and who writes down what the store does.
+//! Who writes down what the store does in a row of the matrix.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,77 +8,10 @@ use std::time::Duration;
 use etcd_client::{Client, EventType, GetOptions, LeaseClient, WatchOptions};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::checker::{By, Client as Number, End, Entry, History, Key, What, hash};
-
-/// The history of one row, shared by everybody who adds to it.
-#[derive(Clone)]
-pub struct Book(Arc<Mutex<Pages>>);
-
-struct Pages {
-    start: Instant,
-    history: History,
-    /// Numbers given to clients.
-    clients: Number,
-    /// For a message: what a number stands for.
-    named: BTreeMap<Number, String>,
-}
-
-impl Book {
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Pages {
-            start: Instant::now(),
-            history: History::default(),
-            clients: 0,
-            named: BTreeMap::new(),
-        })))
-    }
-
-    /// The number of a new client.
-    pub fn client(&self, name: impl Into<String>) -> Number {
-        let mut pages = self.0.lock();
-        let number = pages.clients;
-        pages.clients += 1;
-        pages.named.insert(number, name.into());
-        number
-    }
-
-    pub fn key(&self, name: &str) -> Key {
-        self.0.lock().history.key(name)
-    }
-
-    pub fn push(&self, what: What) {
-        self.push_at(Instant::now(), what);
-    }
-
-    /// Adds what was true at a moment that has just passed.
-    pub fn push_at(&self, at: Instant, what: What) {
-        let mut pages = self.0.lock();
-        let at = pages.since_start(at);
-        pages.history.push(at, what);
-    }
-
-    /// A moment as the history counts it.
-    pub fn at(&self, at: Instant) -> Duration {
-        self.0.lock().since_start(at)
-    }
-
-    pub fn history(&self) -> History {
-        self.0.lock().history.clone()
-    }
-
-    pub fn clients(&self) -> BTreeMap<Number, String> {
-        self.0.lock().named.clone()
-    }
-}
-
-impl Pages {
-    fn since_start(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.start)
-    }
-}
+use crate::checker::{By, End, Entry, What, hash};
+use crate::recording::Book;
 
 /// Connects to the first server that answers, past all proxies.
 pub async fn connect(servers: &[SocketAddr]) -> Result<Client, etcd_client::Error> {

@@ -1,6 +1,7 @@
 //! The faults, each a function with the name of its row: it breaks the world, heals it and says so. What
 //! is right afterwards is judged elsewhere, alike for all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{CompactionOptions, DeleteOptions, PutOptions, Txn, TxnOp};
@@ -630,7 +631,7 @@ async fn starts_without_etcd(world: &mut World) {
 /// None of them has more reason than another to be the first.
 async fn herd(world: &mut World) {
     let server = world.store.any().address();
-    let proxy = Proxy::to(server).await;
+    let proxy = Arc::new(Proxy::to(server).await);
     let herd = crate::herd::Herd::open(world, &proxy, 200).await;
     world.began(Fault::CutOff);
     proxy.cut(Cut::Reset).await;

@@ -7,21 +7,21 @@ use osgi_remote::names::SessionId;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::book::{Book, Recorder};
-use crate::checker::{Client, Request, What};
+use crate::book::Recorder;
 use crate::faults::SOON;
+use crate::recording::Observer;
 use crate::support::proxy::Proxy;
 use crate::world::{TTL, World};
 
 /// Sessions behind one proxy. What they ask for is written down.
 pub struct Herd {
-    sessions: Vec<Arc<Session>>,
+    sessions: Vec<Session>,
     _observers: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Herd {
     /// Opens them, all of which are registered when this returns.
-    pub async fn open(world: &World, proxy: &Proxy, count: usize) -> Self {
+    pub async fn open(world: &World, proxy: &Arc<Proxy>, count: usize) -> Self {
         let options = ConnectOptions::parse(&proxy.address()).unwrap();
         let mut herd = Self {
             sessions: Vec::new(),
@@ -30,9 +30,11 @@ impl Herd {
         for number in 0..count {
             let id = SessionId::random();
             let config = SessionConfig::new(format!("{}/{id}", world.top), id.to_string()).ttl(TTL);
-            let session = Arc::new(Session::open(options.clone(), config).unwrap());
+            let session = Session::open(options.clone(), config).unwrap();
             let client = world.book.client(format!("herd {number}"));
-            let observer = observe(world.book.clone(), client, Arc::clone(&session));
+            let heard = Arc::clone(proxy);
+            let observer = Observer::new(&world.book, client, TTL, move || heard.last_down());
+            let observer = observer.of_session(session.status());
             herd.sessions.push(session);
             herd._observers
                 .push(AbortOnDropHandle::new(tokio::spawn(observer)));
@@ -70,28 +72,6 @@ impl Herd {
         let closing = self.sessions.iter().map(|session| session.close(SOON));
         for closed in futures::future::join_all(closing).await {
             closed.expect("a session of the herd says goodbye");
-        }
-    }
-}
-
-async fn observe(book: Book, client: Client, session: Arc<Session>) {
-    let mut status = session.status();
-    drop(session);
-    let (mut dials, mut call) = (0, 0);
-    loop {
-        let seen = status.borrow_and_update().counts.dials;
-        for _ in dials..seen {
-            call += 1;
-            let request = Request::Dial;
-            book.push(What::Sent {
-                client,
-                call,
-                request,
-            });
-        }
-        dials = seen;
-        if status.changed().await.is_err() {
-            return;
         }
     }
 }

@@ -12,6 +12,8 @@
 
 #[path = "../checker/mod.rs"]
 mod checker;
+#[path = "../recording/mod.rs"]
+mod recording;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,9 +32,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use book::Book;
 use checker::{Herd, Limits, What, check};
 use faults::Row;
+use recording::Book;
 use support::namespace::Namespace;
 use support::{Cluster, Etcd, EtcdVersion};
 use table::Line;

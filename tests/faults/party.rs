@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery, Health};
+use osgi_remote::discovery::etcd::{EtcdConfig, EtcdDiscovery};
 use osgi_remote::discovery::{Advertiser, Subscriber};
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{self, ServiceInfo};
-use osgi_remote::feed;
-use osgi_remote::keyspace::{Change, ConnectOptions, Sink, WatchConfig, WatchPhase, Watcher};
+use osgi_remote::keyspace::{ConnectOptions, WatchConfig, WatchPhase, Watcher};
 use osgi_remote::names::EndpointId;
-use parking_lot::Mutex;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::book::{Book, Recorder, Snapshot};
-use crate::checker::{Client, News, Request, Scope, What, hash};
+use crate::book::{Recorder, Snapshot};
+use crate::checker::{Client, Scope, What, hash};
+use crate::recording::{Book, Keys, Observer, Told, hear};
 use crate::support::proxy::{Cut, Mode, Proxy};
-use crate::world::same;
+use crate::world::{TTL, same};
 
 /// A session with the endpoints that it announces, and perhaps listeners.
 pub struct Party {
@@ -42,14 +40,9 @@ struct Ears {
     told: Told,
     _listener: AbortOnDropHandle<()>,
     /// Of keys, with their revisions.
-    keys: Client,
-    map: Map,
+    keys: Keys,
     watcher: Watcher,
 }
-
-/// What a listener was told, folded.
-type Told = Arc<Mutex<BTreeMap<String, Arc<EndpointDescription>>>>;
-type Map = Arc<Mutex<BTreeMap<String, i64>>>;
 
 impl Party {
     pub fn start(
@@ -70,12 +63,11 @@ impl Party {
             value: hash(own.as_bytes()),
         });
         let discovery = Arc::new(EtcdDiscovery::start(config.clone()).unwrap());
-        let health = observe(
-            book.clone(),
-            session,
-            Arc::clone(&discovery),
-            Arc::clone(&proxies),
-        );
+        let servers = Arc::clone(&proxies);
+        let heard = move || servers.iter().filter_map(Proxy::last_down).max();
+        let observer = Observer::new(book, session, TTL, heard);
+        // With the discovery itself in it, the session would live as long as this.
+        let health = observer.of_discovery(discovery.health_updates());
         Self {
             name: name.to_owned(),
             session,
@@ -95,7 +87,7 @@ impl Party {
         let ears = self
             .ears
             .iter()
-            .flat_map(|ears| [ears.endpoints, ears.keys]);
+            .flat_map(|ears| [ears.endpoints, ears.keys.listener()]);
         std::iter::once(self.session)
             .chain(ears)
             .map(Some)
@@ -146,26 +138,14 @@ impl Party {
         let told = Told::default();
         let listener = self.discovery.endpoints().listen(|_| true);
         let listener = hear(self.book.clone(), endpoints, listener, Arc::clone(&told));
-        let keys = self.book.client(format!("{}, keys", self.name));
-        let scope = Scope::Keys;
-        self.book.push(What::Listening {
-            listener: keys,
-            scope,
-        });
-        let map = Map::default();
-        let sink = Keys {
-            book: self.book.clone(),
-            listener: keys,
-            map: Arc::clone(&map),
-        };
+        let keys = Keys::new(&self.book, format!("{}, keys", self.name));
         let range = WatchConfig::prefix(format!("{}/", self.config.top_key));
-        let watcher = Watcher::open(self.config.connect.clone(), range, sink).unwrap();
+        let watcher = Watcher::open(self.config.connect.clone(), range, keys.clone()).unwrap();
         self.ears = Some(Ears {
             endpoints,
             told,
             _listener: AbortOnDropHandle::new(tokio::spawn(listener)),
             keys,
-            map,
             watcher,
         });
     }
@@ -242,7 +222,7 @@ impl Party {
             &versions(&told),
             &versions(&view),
         )?;
-        same(&format!("{name}'s watcher"), &ears.map.lock(), revisions)?;
+        same(&format!("{name}'s watcher"), &ears.keys.map(), revisions)?;
         let health = self.discovery.health();
         if health.stale_since.is_some() || !health.suspects.is_empty() {
             return Err(format!("{name}: {health}"));
@@ -274,15 +254,7 @@ impl Party {
             listener: ears.endpoints,
             entries,
         });
-        let map = ears.map.lock().clone();
-        let entries = map
-            .iter()
-            .map(|(key, at)| (self.book.key(key), *at))
-            .collect();
-        self.book.push(What::View {
-            listener: ears.keys,
-            entries,
-        });
+        ears.keys.record();
     }
 
     pub fn holds(&self, what: &'static str, count: u64, allowed: u64) {
@@ -314,7 +286,9 @@ impl Party {
 
     /// The key-space numbers of a consumer's listeners, for the count of removals.
     pub fn listeners(&self) -> Option<(Client, Client)> {
-        self.ears.as_ref().map(|ears| (ears.endpoints, ears.keys))
+        self.ears
+            .as_ref()
+            .map(|ears| (ears.endpoints, ears.keys.listener()))
     }
 
     /// Ends the session with a goodbye.
@@ -352,162 +326,4 @@ fn version(endpoint: &EndpointDescription) -> Option<String> {
         .properties()
         .get("version")
         .map(ToString::to_string)
-}
-
-/// Writes down what a listener is told, until its feed ends.
-async fn hear(
-    book: Book,
-    listener: Client,
-    mut news: feed::Listener<EndpointId, Arc<EndpointDescription>>,
-    told: Told,
-) {
-    while let Some(change) = news.next().await {
-        let id = change.key().to_string();
-        let (news, value) = match change {
-            feed::Change::Added(_, value) => (News::Added, Some(value)),
-            feed::Change::Modified { value, .. } => (News::Modified, Some(value)),
-            feed::Change::EndMatch { .. } => unreachable!("this listener takes everything"),
-            feed::Change::Removed(..) => (News::Removed, None),
-        };
-        let key = book.key(&id);
-        let mut told = told.lock();
-        book.push(What::Told {
-            listener,
-            news,
-            key,
-            revision: 0,
-            value: 0,
-        });
-        match value {
-            Some(value) => told.insert(id, value),
-            None => told.remove(&id),
-        };
-    }
-}
-
-/// Writes down what a watcher of keys delivers.
-struct Keys {
-    book: Book,
-    listener: Client,
-    map: Map,
-}
-
-impl Sink for Keys {
-    fn apply(&mut self, changes: Vec<Change>) {
-        let listener = self.listener;
-        let mut map = self.map.lock();
-        for change in changes {
-            let name = String::from_utf8_lossy(change.key()).into_owned();
-            let key = self.book.key(&name);
-            let revision = change.mod_revision();
-            let (news, value) = match change {
-                Change::Put { value, .. } => {
-                    map.insert(name, revision);
-                    (News::Put, hash(&value))
-                }
-                Change::Delete { .. } => {
-                    map.remove(&name);
-                    (News::Removed, 0)
-                }
-            };
-            self.book.push(What::Told {
-                listener,
-                news,
-                key,
-                revision,
-                value,
-            });
-        }
-    }
-
-    fn history_lost(&mut self) {
-        let listener = self.listener;
-        self.book.push(What::HistoryLost { listener });
-    }
-}
-
-/// Writes down what a session says of itself, until it ends.
-async fn observe(
-    book: Book,
-    client: Client,
-    discovery: Arc<EtcdDiscovery>,
-    proxies: Arc<Vec<Proxy>>,
-) {
-    let mut updates = discovery.health_updates();
-    // Or the session would live as long as this.
-    drop(discovery);
-    let mut seen = Seen::default();
-    let mut next = Some(updates.current());
-    while let Some(health) = next {
-        seen.note(&book, client, &health, &proxies);
-        next = updates.changed().await;
-    }
-}
-
-/// What was written down of a session so far.
-#[derive(Default)]
-struct Seen {
-    lease: Option<i64>,
-    claim: Option<(i64, Option<Instant>)>,
-    dials: u64,
-    calls: u64,
-}
-
-impl Seen {
-    fn note(&mut self, book: &Book, client: Client, health: &Health, proxies: &[Proxy]) {
-        let counts = health.counts;
-        let dials = counts.session.dials + counts.watch.dials;
-        for _ in self.dials..dials {
-            self.request(book, client, Request::Dial);
-        }
-        self.dials = dials;
-        if health.lease != self.lease
-            && let Some(lease) = health.lease
-        {
-            book.push(What::Granted {
-                lease,
-                by: Some(client),
-            });
-        }
-        self.lease = health.lease.or(self.lease);
-        let claim = self.lease.map(|lease| (lease, health.registered_until));
-        if claim == self.claim {
-            return;
-        }
-        self.claim = claim;
-        let Some((lease, until)) = claim else { return };
-        // The last answer that the lease can rest on arrived, at the latest, with the last byte that the
-        // proxies let through; it was asked for before that.
-        let last = proxies.iter().filter_map(Proxy::last_down).max();
-        if let (Some(last), Some(_)) = (last, until) {
-            self.calls += 1;
-            let (call, request) = (self.calls, Request::Renew);
-            book.push_at(
-                last,
-                What::Sent {
-                    client,
-                    call,
-                    request,
-                },
-            );
-            let ttl = crate::world::TTL;
-            book.push_at(last, What::Answered { client, call, ttl });
-        }
-        let until = until.map(|until| book.at(until));
-        book.push(What::Registered {
-            client,
-            lease,
-            until,
-        });
-    }
-
-    fn request(&mut self, book: &Book, client: Client, request: Request) {
-        self.calls += 1;
-        let call = self.calls;
-        book.push(What::Sent {
-            client,
-            call,
-            request,
-        });
-    }
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::book::Book;
 use crate::checker::{Invariant, News, Outcome, Record, Verdict, What};
+use crate::recording::Book;
 
 /// How one row went.
 pub struct Line {
@@ -121,9 +121,9 @@ fn lines(book: &Book) -> Vec<String> {
     let clients = book.clients();
     let keys = (0..u32::try_from(history.keys()).expect("keys are few"))
         .map(|key| serde_json::json!({"key": key, "name": history.name(crate::checker::Key(key))}));
-    let named = clients
-        .iter()
-        .map(|(client, name)| serde_json::json!({"client": client, "name": name}));
+    let named = (0..)
+        .zip(&clients)
+        .map(|(client, name): (u32, _)| serde_json::json!({"client": client, "name": name}));
     let records = history.records().iter().enumerate().map(|(number, record)| {
         let Record { at, what } = record;
         serde_json::json!({"record": number, "at": at.as_secs_f64(), "what": format!("{what:?}")})

@@ -13,11 +13,12 @@ use osgi_remote::names::TopKey;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::book::{Book, Recorder, Snapshot, connect};
+use crate::book::{Recorder, Snapshot, connect};
 use crate::checker::{Fault, What};
 use crate::child::Exporter;
 use crate::party::Party;
 use crate::peers::Peer;
+use crate::recording::Book;
 use crate::support::namespace::Namespace;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Cluster, Etcd};

@@ -3,7 +3,8 @@
 //! Each world follows from its seed: what goes wrong, when, and how long everything takes. It is
 //! judged by the checker that judges real faults and the machines' schedules too. `SIM_SCHEDULES=N`
 //! sets the number of worlds; `SIM_SEED=S` alone runs the world of one seed and prints all that
-//! happened in it, and with `SIM_SCHEDULES` it is the first seed. A failure prints its seed, and the command that runs it again.
+//! happened in it, and with `SIM_SCHEDULES` it is the first seed. A failure prints its seed, and the
+//! command that runs it again; what all worlds covered is printed, too (`make simulation`).
 #![cfg(all(feature = "embedded", feature = "xmlrpc"))]
 #![allow(
     clippy::unwrap_used,
@@ -11,22 +12,34 @@
     reason = "in a test a panic is the report"
 )]
 
-mod book;
 #[path = "../checker/mod.rs"]
 mod checker;
+mod coverage;
+mod defects;
+mod findings;
+mod herd;
 mod net;
 mod party;
+mod plan;
 mod recorder;
+#[path = "../recording/mod.rs"]
+mod recording;
 mod service;
 mod trouble;
 mod world;
 
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use self::checker::{Invariant, broken};
+use self::coverage::Coverage;
 use self::net::Defect;
-use self::trouble::Plan;
+use self::plan::{Loss, Plan, Stampede};
 use self::world::{Report, run};
 
 const SCHEDULES: u64 = 10_000;
@@ -42,8 +55,10 @@ fn parameter(name: &str) -> Option<u64> {
     }
 }
 
-fn is_good(seed: u64) -> bool {
-    catch_unwind(|| run(seed, None, None, false).is_good()).unwrap_or(false)
+/// Runs a world, if nothing is wrong in it.
+fn good(seed: u64) -> Option<Report> {
+    let report = catch_unwind(|| run(seed, None, None, false)).ok()?;
+    report.is_good().then_some(report)
 }
 
 /// Runs a world that failed once more, and says everything of it.
@@ -83,6 +98,7 @@ fn every_simulated_schedule_keeps_every_invariant() {
     let (first, count) = (seed.unwrap_or(0), count.unwrap_or(SCHEDULES));
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
+    let coverage = Mutex::new(Coverage::default());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -91,8 +107,9 @@ fn every_simulated_schedule_keeps_every_invariant() {
                     if seed - first >= count {
                         break;
                     }
-                    if !is_good(seed) {
-                        failed.fetch_min(seed, Ordering::Relaxed);
+                    match good(seed) {
+                        Some(report) => coverage.lock().add(&report),
+                        None => drop(failed.fetch_min(seed, Ordering::Relaxed)),
                     }
                 }
             });
@@ -100,11 +117,24 @@ fn every_simulated_schedule_keeps_every_invariant() {
     });
     let failed = failed.into_inner();
     assert!(failed == u64::MAX, "{}", explain(failed));
+    let coverage = coverage.into_inner();
+    println!("{coverage}");
+    assert_eq!(coverage.gaps(), Vec::<String>::new(), "{coverage}");
+}
+
+/// The first seed that gives such a world.
+fn first_seed(is: fn(&Plan) -> bool) -> u64 {
+    let plan = |seed| Plan::draw(&mut StdRng::seed_from_u64(seed));
+    (0..SCHEDULES).find(|seed| is(&plan(*seed))).unwrap()
 }
 
 #[test]
 fn a_seed_gives_the_same_history_each_time() {
-    for seed in 0..20 {
+    let rare = [
+        first_seed(|plan| plan.stampede.is_some()),
+        first_seed(|plan| plan.stretch > 1),
+    ];
+    for seed in (0..20).chain(rare) {
         let (first, again) = (run(seed, None, None, false), run(seed, None, None, false));
         let pairs = first.records.iter().zip(&again.records);
         let differs = pairs.enumerate().find(|(_, (one, other))| one != other);
@@ -172,4 +202,51 @@ fn a_network_that_delivers_a_call_twice_is_caught_by_the_service() {
         .iter()
         .any(|wrong| wrong.contains("was carried out 2 times"));
     assert!(caught, "{}", report.text());
+}
+
+#[test]
+fn a_registry_that_forgets_a_key_is_caught_by_peers_and_quiet() {
+    let report = quiet(Some(Defect::ForgetKey));
+    assert!(report.bent, "no key was forgotten");
+    // Its session finds out and writes it again, which peers take for a second registration.
+    let broken = broken(&report.verdicts);
+    assert!(broken.contains(&Invariant::Peers), "{}", report.text());
+    assert!(broken.contains(&Invariant::Quiet), "{}", report.text());
+}
+
+#[test]
+fn a_registry_that_never_ends_a_lease_is_caught_by_registered_and_no_leaks() {
+    let report = quiet(Some(Defect::KeepLease));
+    assert!(report.bent, "no lease was kept");
+    let broken = broken(&report.verdicts);
+    assert!(broken.contains(&Invariant::Registered), "{}", report.text());
+    assert!(broken.contains(&Invariant::NoLeaks), "{}", report.text());
+}
+
+/// Sessions that began in one millisecond renew in one millisecond, and all of them find out at once
+/// that their connections broke. Once they failed a few times the backoff keeps them apart.
+#[test]
+fn a_herd_that_comes_back_in_one_instant_is_caught_by_gentle() {
+    let stampede = |lasts| {
+        let stampede = Stampede {
+            sessions: 200,
+            in_step: true,
+            loss: Loss::Broken,
+            lasts,
+        };
+        let plan = Plan {
+            stampede: Some(stampede),
+            ..Plan::quiet()
+        };
+        run(1, Some(plan), None, false)
+    };
+    let instant = stampede(Duration::from_millis(1));
+    assert_eq!(
+        broken(&instant.verdicts),
+        [Invariant::Gentle],
+        "{}",
+        instant.text()
+    );
+    let long = stampede(Duration::from_secs(10));
+    assert!(long.is_good(), "{}", long.text());
 }

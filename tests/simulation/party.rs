@@ -3,28 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use osgi_remote::discovery::Subscriber;
-use osgi_remote::discovery::etcd::{Health, HealthUpdates};
+use osgi_remote::discovery::etcd::Health;
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{self, ServiceInfo};
 use osgi_remote::feed;
-use osgi_remote::keyspace::{Change, ConnectOptions, Sink, WatchConfig, WatchPhase, Watcher};
-use osgi_remote::names::{EndpointId, FrameworkId, SessionId};
+use osgi_remote::keyspace::{ConnectOptions, WatchConfig, WatchPhase, Watcher};
+use osgi_remote::names::{FrameworkId, SessionId};
 use osgi_remote::network::Network;
 use osgi_remote::services::ServiceId;
 use osgi_remote::topology::ExportStatus;
 use osgi_remote::{Export, Framework};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::book::Book;
-use crate::checker::{Client, News, Request, Scope, What, hash};
+use crate::checker::{Client, Scope, What, hash};
+use crate::findings::Findings;
 use crate::net::Net;
 use crate::recorder::Recorder;
+use crate::recording::{Book, Keys, Observer, Told, hear};
 use crate::service;
-use crate::world::{REGISTRY, REGISTRY_PORT, TOP, TTL};
+use crate::world::{REGISTRY, REGISTRY_PORT, TOP};
 
 /// What is written into `location`; it is a part of each value.
 const HOST_IP: &str = "127.0.0.1";
@@ -37,6 +38,8 @@ pub(crate) struct Identity {
     pub(crate) session: SessionId,
     /// Whether it also watches the keys themselves.
     pub(crate) watches_keys: bool,
+    /// Its session's time to live.
+    pub(crate) ttl: Duration,
 }
 
 impl Identity {
@@ -60,38 +63,39 @@ pub(crate) struct Party {
     /// In the history: as a session, and as a listener to endpoints.
     session: Client,
     listener: Client,
-    keys: Option<Keys>,
+    /// A watch on the keys themselves, with their revisions.
+    keys: Option<(Keys, Watcher)>,
     told: Told,
     book: Book,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
-type Told = Arc<Mutex<BTreeSet<String>>>;
-
-/// A watch on the keys themselves, with their revisions.
-struct Keys {
-    listener: Client,
-    map: Arc<Mutex<BTreeMap<String, i64>>>,
-    watcher: Watcher,
+/// How often a host calls: the seed of its choices, the number of its first call, and the longest
+/// pause in milliseconds.
+pub(crate) struct Calls {
+    pub(crate) seed: u64,
+    pub(crate) first: i64,
+    pub(crate) pause: u64,
 }
 
 impl Party {
     pub(crate) async fn start(
-        book: &Book,
+        findings: &Findings,
         net: &Net,
         identity: &Identity,
         network: Arc<dyn Network>,
-        calls: (u64, i64),
+        calls: Calls,
     ) -> Self {
+        let book = findings.book();
         let identity = identity.clone();
         let ip = identity.ip;
-        let session = book.client(|| format!("the session of {ip}"));
+        let session = book.client(format!("the session of {ip}"));
         book.push(What::Opened {
             client: session,
             root: book.key(&identity.root()),
             value: hash(identity.session.as_str().as_bytes()),
         });
-        let seconds = i64::try_from(TTL.as_secs()).unwrap();
+        let seconds = i64::try_from(identity.ttl.as_secs()).unwrap();
         let framework = Framework::builder()
             .etcd(format!("{REGISTRY}:{REGISTRY_PORT}"))
             .property("etcd.top_key", TOP)
@@ -107,32 +111,25 @@ impl Party {
             .unwrap();
         let etcd = framework.etcd().unwrap();
 
-        let listener = book.client(|| format!("a listener on {ip}"));
+        let listener = book.client(format!("a listener on {ip}"));
         let scope = Scope::Endpoints;
         book.push(What::Listening { listener, scope });
         let told = Told::default();
         let endpoints = etcd.endpoints().listen(|_| true);
         let hears = hear(book.clone(), listener, endpoints, Arc::clone(&told));
-        let observes = observe(
-            book.clone(),
-            session,
-            etcd.health_updates(),
-            net.clone(),
-            ip,
-        );
+        let observes = observer(book, net, ip, session, identity.ttl);
+        let observes = observes.of_discovery(etcd.health_updates());
         let exports = framework.exports().listen(|_| true);
         let wants = want(book.clone(), session, identity.root(), exports);
         let registry = framework.registry().clone();
-        let keeps_calling = service::keep_calling(book.clone(), registry, calls.0, calls.1);
+        let keeps_calling = service::keep_calling(findings.clone(), registry, calls);
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(hears)),
             AbortOnDropHandle::new(tokio::spawn(observes)),
             AbortOnDropHandle::new(tokio::spawn(wants)),
             AbortOnDropHandle::new(tokio::spawn(keeps_calling)),
         ];
-        let keys = identity
-            .watches_keys
-            .then(|| Keys::watch(book, network, ip));
+        let keys = identity.watches_keys.then(|| watch_keys(book, network, ip));
         Self {
             identity,
             framework,
@@ -148,7 +145,7 @@ impl Party {
 
     /// Its numbers in the history.
     pub(crate) fn clients(&self) -> Vec<Client> {
-        let keys = self.keys.as_ref().map(|keys| keys.listener);
+        let keys = self.keys.as_ref().map(|(keys, _)| keys.listener());
         [self.session, self.listener]
             .into_iter()
             .chain(keys)
@@ -187,8 +184,8 @@ impl Party {
                 ..
             } = self;
             drop(offers);
-            if let Some(keys) = keys {
-                keys.watcher.close().await.unwrap();
+            if let Some((_, watcher)) = keys {
+                watcher.close().await.unwrap();
             }
             if let Err(error) = framework.shutdown().await {
                 // The lease then runs out.
@@ -218,7 +215,7 @@ impl Party {
     /// Whether it has renewed its lease since then, and not only not noticed yet that it cannot.
     pub(crate) fn has_renewed_since(&self, then: Instant) -> Result<(), String> {
         let until = self.health().registered_until;
-        if until.is_some_and(|until| until > then + TTL) {
+        if until.is_some_and(|until| until > then + self.identity.ttl) {
             return Ok(());
         }
         Err(format!("{} has not renewed its lease", self.identity.ip))
@@ -235,8 +232,8 @@ impl Party {
         if !health.is_connected() || health.pending > 0 || !health.suspects.is_empty() {
             return Err(format!("{ip}: {health}"));
         }
-        if *self.told.lock() != *ids {
-            let told = self.told.lock().clone();
+        let told: BTreeSet<String> = self.told.lock().keys().cloned().collect();
+        if told != *ids {
             return Err(format!("{ip} knows the endpoints {told:?}, not {ids:?}"));
         }
         let proxies = service::proxies(self.framework.registry());
@@ -251,7 +248,7 @@ impl Party {
             return Err(format!("{ip} has proxies of {found:?}, not {who:?}"));
         }
         match &self.keys {
-            Some(keys) if keys.watcher.status().borrow().phase != WatchPhase::Live => {
+            Some((_, watcher)) if watcher.status().borrow().phase != WatchPhase::Live => {
                 Err(format!("the watch on {ip} is not live"))
             }
             _ => Ok(()),
@@ -260,25 +257,17 @@ impl Party {
 
     /// Whether its watch on the keys, if it has one, shows what a read does.
     pub(crate) fn sees(&self, keys: &BTreeMap<String, i64>) -> bool {
-        self.keys
-            .as_ref()
-            .is_none_or(|own| *own.map.lock() == *keys)
+        self.keys.as_ref().is_none_or(|(own, _)| own.map() == *keys)
     }
 
     /// Writes down what its listeners take for the present state, and what it holds.
     pub(crate) fn record(&self, net: &Net) {
-        let told = self.told.lock().clone();
-        let entries = told.iter().map(|id| (self.book.key(id), 0)).collect();
+        let told = self.told.lock();
+        let entries = told.keys().map(|id| (self.book.key(id), 0)).collect();
         let listener = self.listener;
         self.book.push(What::View { listener, entries });
-        if let Some(keys) = &self.keys {
-            let map = keys.map.lock().clone();
-            let entries = map
-                .iter()
-                .map(|(key, at)| (self.book.key(key), *at))
-                .collect();
-            let listener = keys.listener;
-            self.book.push(What::View { listener, entries });
+        if let Some((keys, _)) = &self.keys {
+            keys.record();
         }
         let count = net.open(self.identity.ip, REGISTRY);
         self.book.push(What::Holds {
@@ -290,99 +279,30 @@ impl Party {
     }
 }
 
-impl Keys {
-    fn watch(book: &Book, network: Arc<dyn Network>, ip: Ipv4Addr) -> Self {
-        let listener = book.client(|| format!("a watch on {ip}"));
-        let scope = Scope::Keys;
-        book.push(What::Listening { listener, scope });
-        let map = Arc::default();
-        let sink = KeySink {
-            book: book.clone(),
-            listener,
-            map: Arc::clone(&map),
-        };
-        let mut options = ConnectOptions::parse(&format!("{REGISTRY}:{REGISTRY_PORT}")).unwrap();
-        options.network = network;
-        let range = WatchConfig::prefix(format!("{TOP}/"));
-        let watcher = Watcher::open(options, range, sink).unwrap();
-        Self {
-            listener,
-            map,
-            watcher,
-        }
-    }
+fn watch_keys(book: &Book, network: Arc<dyn Network>, ip: Ipv4Addr) -> (Keys, Watcher) {
+    let keys = Keys::new(book, format!("a watch on {ip}"));
+    let range = WatchConfig::prefix(format!("{TOP}/"));
+    let watcher = Watcher::open(to_registry(network), range, keys.clone()).unwrap();
+    (keys, watcher)
 }
 
-/// Writes down what a watch on keys delivers.
-struct KeySink {
-    book: Book,
-    listener: Client,
-    map: Arc<Mutex<BTreeMap<String, i64>>>,
+/// How the registry is reached over a network.
+pub(crate) fn to_registry(network: Arc<dyn Network>) -> ConnectOptions {
+    let mut options = ConnectOptions::parse(&format!("{REGISTRY}:{REGISTRY_PORT}")).unwrap();
+    options.network = network;
+    options
 }
 
-impl Sink for KeySink {
-    fn apply(&mut self, changes: Vec<Change>) {
-        let listener = self.listener;
-        let mut map = self.map.lock();
-        for change in changes {
-            let name = String::from_utf8_lossy(change.key()).into_owned();
-            let key = self.book.key(&name);
-            let revision = change.mod_revision();
-            let (news, value) = match change {
-                Change::Put { value, .. } => {
-                    map.insert(name, revision);
-                    (News::Put, hash(&value))
-                }
-                Change::Delete { .. } => {
-                    map.remove(&name);
-                    (News::Removed, 0)
-                }
-            };
-            self.book.push(What::Told {
-                listener,
-                news,
-                key,
-                revision,
-                value,
-            });
-        }
-    }
-
-    fn history_lost(&mut self) {
-        let listener = self.listener;
-        self.book.push(What::HistoryLost { listener });
-    }
-}
-
-/// Writes down what a listener to endpoints is told, until its feed ends.
-async fn hear(
-    book: Book,
-    listener: Client,
-    mut feed: feed::Listener<EndpointId, Arc<EndpointDescription>>,
-    told: Told,
-) {
-    while let Some(change) = feed.next().await {
-        let id = change.key().to_string();
-        let news = match change {
-            feed::Change::Added(..) => News::Added,
-            feed::Change::Modified { .. } => News::Modified,
-            feed::Change::EndMatch { .. } => unreachable!("this listener takes everything"),
-            feed::Change::Removed(..) => News::Removed,
-        };
-        let key = book.key(&id);
-        let (revision, value) = (0, 0);
-        book.push(What::Told {
-            listener,
-            news,
-            key,
-            revision,
-            value,
-        });
-        match news {
-            News::Removed => told.lock().remove(&id),
-            _ => told.lock().insert(id),
-        };
-    }
+/// An observer of a session on a host.
+pub(crate) fn observer(
+    book: &Book,
+    net: &Net,
+    ip: Ipv4Addr,
+    session: Client,
+    ttl: Duration,
+) -> Observer<impl Fn() -> Option<Instant> + use<>> {
+    let net = net.clone();
+    Observer::new(book, session, ttl, move || net.heard(ip, REGISTRY))
 }
 
 /// Writes down which keys a session is to have, with which values.
@@ -392,7 +312,7 @@ async fn want(
     root: String,
     mut exports: feed::Listener<ServiceId, Arc<ExportStatus>>,
 ) {
-    let mut wanted: BTreeMap<ServiceId, BTreeMap<String, u64>> = BTreeMap::new();
+    let mut wanted: BTreeMap<ServiceId, Wanted> = BTreeMap::new();
     while let Some(change) = exports.next().await {
         let service = *change.key();
         let endpoints = match change {
@@ -401,105 +321,31 @@ async fn want(
             }
             feed::Change::EndMatch { .. } | feed::Change::Removed(..) => Vec::new(),
         };
-        let now: BTreeMap<String, u64> = endpoints.iter().map(|e| value_of(&root, e)).collect();
-        let before = wanted.insert(service, now.clone()).unwrap_or_default();
+        let before = wanted.remove(&service).unwrap_or_default();
+        let mut now = Wanted::new();
+        for endpoint in endpoints {
+            // Most changes are not the endpoint's.
+            let known = before.values().find(|(e, _)| Arc::ptr_eq(e, &endpoint));
+            let value = known.map_or_else(|| value_of(&endpoint), |(_, value)| *value);
+            let name = format!("{root}/{}", endpoint.id());
+            if before.get(&name).is_none_or(|(_, older)| *older != value) {
+                let (key, value) = (book.key(&name), Some(value));
+                book.push(What::Wants { client, key, value });
+            }
+            now.insert(name, (endpoint, value));
+        }
         for gone in before.keys().filter(|name| !now.contains_key(*name)) {
             let (key, value) = (book.key(gone), None);
             book.push(What::Wants { client, key, value });
         }
-        for (name, value) in now {
-            if before.get(&name) != Some(&value) {
-                let (key, value) = (book.key(&name), Some(value));
-                book.push(What::Wants { client, key, value });
-            }
-        }
+        wanted.insert(service, now);
     }
 }
 
-/// The key of an endpoint, and the hash of the value that is to be there.
-fn value_of(root: &str, endpoint: &EndpointDescription) -> (String, u64) {
+/// By key: an endpoint, and the hash of the value that is to be there.
+type Wanted = BTreeMap<String, (Arc<EndpointDescription>, u64)>;
+
+fn value_of(endpoint: &EndpointDescription) -> u64 {
     let info = ServiceInfo::new(endpoint.clone());
-    let value = service_info::encode(&info, HOST_IP).unwrap();
-    (format!("{root}/{}", endpoint.id()), hash(value.as_bytes()))
-}
-
-/// Writes down what a session says of itself, until it ends.
-async fn observe(book: Book, client: Client, mut updates: HealthUpdates, net: Net, ip: Ipv4Addr) {
-    let mut observer = Observer {
-        book,
-        client,
-        net,
-        ip,
-        lease: None,
-        claim: None,
-        dials: 0,
-        calls: 0,
-    };
-    let mut next = Some(updates.current());
-    while let Some(health) = next {
-        observer.note(&health);
-        next = updates.changed().await;
-    }
-}
-
-struct Observer {
-    book: Book,
-    client: Client,
-    net: Net,
-    ip: Ipv4Addr,
-    lease: Option<i64>,
-    claim: Option<(i64, Option<Instant>)>,
-    dials: u64,
-    calls: u64,
-}
-
-impl Observer {
-    fn note(&mut self, health: &Health) {
-        let client = self.client;
-        let dials = health.counts.session.dials + health.counts.watch.dials;
-        for _ in self.dials..dials {
-            self.sent(Instant::now(), Request::Dial);
-        }
-        self.dials = dials;
-        if health.lease != self.lease
-            && let Some(lease) = health.lease
-        {
-            let by = Some(client);
-            self.book.push(What::Granted { lease, by });
-        }
-        self.lease = health.lease.or(self.lease);
-        let claim = self.lease.map(|lease| (lease, health.registered_until));
-        if claim == self.claim {
-            return;
-        }
-        self.claim = claim;
-        let Some((lease, until)) = claim else { return };
-        // The last answer that the lease can rest on arrived, at the latest, with the last bytes
-        // that came from the registry; it was asked for before that.
-        if let (Some(heard), Some(_)) = (self.net.heard(self.ip, REGISTRY), until) {
-            self.sent(heard, Request::Renew);
-            let (call, ttl) = (self.calls, TTL);
-            self.book
-                .push_at(heard, What::Answered { client, call, ttl });
-        }
-        let until = until.map(|until| self.book.at(until));
-        self.book.push(What::Registered {
-            client,
-            lease,
-            until,
-        });
-    }
-
-    fn sent(&mut self, at: Instant, request: Request) {
-        self.calls += 1;
-        let (client, call) = (self.client, self.calls);
-        self.book.push_at(
-            at,
-            What::Sent {
-                client,
-                call,
-                request,
-            },
-        );
-    }
+    hash(service_info::encode(&info, HOST_IP).unwrap().as_bytes())
 }

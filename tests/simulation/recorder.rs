@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::book::Book;
 use crate::checker::{By, End, Entry, What, hash};
+use crate::recording::Book;
 use crate::world::TOP;
 
 /// The keys of the store as far as the recorder has seen it.
@@ -24,12 +24,16 @@ pub(crate) struct Seen {
 /// Leases of which it is known how they end.
 type Revoked = Arc<Mutex<BTreeSet<i64>>>;
 
+/// Keys whose deletion is not seen.
+type Overlooked = Arc<Mutex<BTreeSet<String>>>;
+
 /// Writes down every change of one registry, from its first revision on.
 pub(crate) struct Recorder {
     client: Client,
     book: Book,
     seen: watch::Receiver<Seen>,
     revoked: Revoked,
+    overlooked: Overlooked,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -37,15 +41,15 @@ impl Recorder {
     pub(crate) async fn start(book: &Book, registry: &Registry) -> Self {
         let client = registry.client().await.unwrap();
         let (sender, seen) = watch::channel(Seen::default());
-        let revoked = Revoked::default();
-        let (own, book_of_task, revoked_of_task) =
-            (client.clone(), book.clone(), Arc::clone(&revoked));
+        let (revoked, overlooked) = (Revoked::default(), Overlooked::default());
+        let follower = Follower {
+            book: book.clone(),
+            seen: sender,
+            revoked: Arc::clone(&revoked),
+            overlooked: Arc::clone(&overlooked),
+        };
+        let own = client.clone();
         let task = async move {
-            let follower = Follower {
-                book: book_of_task,
-                seen: sender,
-                revoked: revoked_of_task,
-            };
             // It ends with the registry, by an error or in order.
             if let Err(error) = follower.follow(own).await {
                 follower
@@ -58,6 +62,7 @@ impl Recorder {
             book: book.clone(),
             seen,
             revoked,
+            overlooked,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }
@@ -81,6 +86,11 @@ impl Recorder {
     /// The session key of this lease is about to be deleted by hand.
     pub(crate) fn is_no_expiry(&self, lease: i64) {
         self.revoked.lock().insert(lease);
+    }
+
+    /// A registry with a defect is about to lose this key, without an event.
+    pub(crate) fn overlooks(&self, key: &str) {
+        self.overlooked.lock().insert(key.to_owned());
     }
 
     /// Writes down what a quorum read shows, after all that led to it; gives the keys.
@@ -118,6 +128,7 @@ struct Follower {
     book: Book,
     seen: watch::Sender<Seen>,
     revoked: Revoked,
+    overlooked: Overlooked,
 }
 
 impl Follower {
@@ -140,6 +151,11 @@ impl Follower {
         let Some(kv) = event.kv() else { return };
         let name = kv.key_str().unwrap().to_owned();
         let (key, revision) = (self.book.key(&name), kv.mod_revision());
+        if event.event_type() == EventType::Delete && self.overlooked.lock().remove(&name) {
+            self.seen
+                .send_modify(|seen| seen.revision = seen.revision.max(revision));
+            return;
+        }
         let lease = self.seen.borrow().keys.get(&name).copied();
         match event.event_type() {
             EventType::Put => self.book.push(What::Put {

@@ -11,7 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
-use crate::book::Book;
+use crate::findings::Findings;
+use crate::party::Calls;
 
 /// How long a call may take: `osgi.basic.timeout` of what is exported.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
@@ -31,13 +32,13 @@ pub(crate) trait Echo {
 /// A service that knows who it is.
 pub(crate) struct Named {
     pub(crate) who: String,
-    pub(crate) book: Book,
+    pub(crate) findings: Findings,
 }
 
 #[async_trait]
 impl Echo for Named {
     async fn echo(&self, call: i64, pause: i64) -> Result<String, CallError> {
-        self.book.carry_out(call);
+        self.findings.carry_out(call);
         tokio::time::sleep(Duration::from_millis(u64::try_from(pause).unwrap())).await;
         Ok(answer(&self.who, call))
     }
@@ -62,7 +63,12 @@ pub(crate) fn who(reference: &ServiceReference) -> String {
 
 /// Calls one proxy and judges the outcome: the right answer of the right service, or an error, in
 /// time. Gives whether it was an answer.
-pub(crate) async fn call(book: &Book, reference: &ServiceReference, call: i64, pause: i64) -> bool {
+pub(crate) async fn call(
+    findings: &Findings,
+    reference: &ServiceReference,
+    call: i64,
+    pause: i64,
+) -> bool {
     let Some(proxy) = reference.get::<dyn Echo>() else {
         // It was unregistered in the meantime.
         return false;
@@ -72,31 +78,33 @@ pub(crate) async fn call(book: &Book, reference: &ServiceReference, call: i64, p
     let result = proxy.echo(call, pause).await;
     let taken = start.elapsed();
     if taken > TIMEOUT + SLACK {
-        book.wrong(format!("call {call} of `{who}` took {taken:?}: {result:?}"));
+        findings.wrong(format!("call {call} of `{who}` took {taken:?}: {result:?}"));
     }
-    book.say(|| format!("call {call} of {who}: {result:?} after {taken:?}"));
+    findings
+        .book()
+        .say(|| format!("call {call} of {who}: {result:?} after {taken:?}"));
     match &result {
         Ok(text) => {
-            book.called("answered");
+            findings.called("answered");
             let expected = answer(&who, call);
             if *text != expected {
-                book.wrong(format!("call {call} got `{text}`, not `{expected}`"));
+                findings.wrong(format!("call {call} got `{text}`, not `{expected}`"));
             }
         }
-        Err(error) => book.called(kind(book, call, error)),
+        Err(error) => findings.called(kind(findings, call, error)),
     }
     result.is_ok()
 }
 
 /// The name of an error that a caller has to expect here.
-fn kind(book: &Book, call: i64, error: &CallError) -> &'static str {
+fn kind(findings: &Findings, call: i64, error: &CallError) -> &'static str {
     match error {
         CallError::Timeout { .. } => "timeout",
         CallError::Unreachable { .. } => "unreachable",
         CallError::Disconnected { .. } => "disconnected",
         CallError::EndpointRemoved { .. } => "removed",
         other => {
-            book.wrong(format!(
+            findings.wrong(format!(
                 "call {call} failed in a way that nothing explains: {other:?}"
             ));
             "inexplicable"
@@ -105,10 +113,11 @@ fn kind(book: &Book, call: i64, error: &CallError) -> &'static str {
 }
 
 /// Calls what there is, now and then, for as long as it is polled.
-pub(crate) async fn keep_calling(book: Book, registry: Registry, seed: u64, first: i64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    for number in first.. {
-        tokio::time::sleep(Duration::from_millis(rng.random_range(200..2500))).await;
+pub(crate) async fn keep_calling(findings: Findings, registry: Registry, calls: Calls) {
+    let mut rng = StdRng::seed_from_u64(calls.seed);
+    for number in calls.first.. {
+        let pause = rng.random_range(200..calls.pause);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         let proxies = proxies(&registry);
         if proxies.is_empty() {
             continue;
@@ -119,20 +128,20 @@ pub(crate) async fn keep_calling(book: Book, registry: Registry, seed: u64, firs
         } else {
             0
         };
-        call(&book, proxy, number, pause).await;
+        call(&findings, proxy, number, pause).await;
     }
 }
 
 /// Whom the framework of this service exports it as, with its properties.
 pub(crate) fn export(
     framework: &Framework,
-    book: &Book,
+    findings: &Findings,
     who: &str,
     version: i64,
 ) -> osgi_remote::Export {
     let service: Arc<dyn Echo> = Arc::new(Named {
         who: who.to_owned(),
-        book: book.clone(),
+        findings: findings.clone(),
     });
     framework
         .export::<dyn Echo>(service, properties(who, version))

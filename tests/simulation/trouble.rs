@@ -5,110 +5,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand::RngExt;
-use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::checker::{Fault, What};
 use crate::net::Quality;
+use crate::plan::{Kind, Plan};
 use crate::service;
 use crate::world::{REGISTRY, World};
-
-/// One kind of thing that can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A host and the registry do not reach each other, or one of them the other.
-    Partition,
-    /// Two hosts do not reach each other, or one of them the other.
-    Quarrel,
-    /// Nobody reaches the registry.
-    Outage,
-    /// All that a host sends and gets is slow, or lost now and then.
-    Slow,
-    /// Connections break.
-    Reset,
-    /// A process is killed, and starts again under the same ids.
-    Kill,
-    /// A process ends in order, and starts again.
-    Goodbye,
-    /// The registry is killed, and a new and empty one comes in its place.
-    Wipe,
-    /// Somebody revokes a lease.
-    Revoke,
-    /// Somebody deletes a key.
-    Delete,
-    /// Somebody compacts the history.
-    Compact,
-    /// A service comes.
-    Register,
-    /// A service's properties change.
-    Modify,
-    /// A service goes.
-    Unregister,
-}
-
-const ALL: [Kind; 14] = [
-    Kind::Partition,
-    Kind::Quarrel,
-    Kind::Outage,
-    Kind::Slow,
-    Kind::Reset,
-    Kind::Kill,
-    Kind::Goodbye,
-    Kind::Wipe,
-    Kind::Revoke,
-    Kind::Delete,
-    Kind::Compact,
-    Kind::Register,
-    Kind::Modify,
-    Kind::Unregister,
-];
-
-/// What a world is like.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) hosts: usize,
-    pub(crate) watches_keys: bool,
-    /// How long there is trouble.
-    pub(crate) trouble: Duration,
-    /// The longest pause between two troubles, in milliseconds.
-    pub(crate) pause: u64,
-    /// What can happen.
-    pub(crate) kinds: Vec<Kind>,
-}
-
-impl Plan {
-    pub(crate) fn draw(rng: &mut StdRng) -> Self {
-        // A few kinds at a time: so each meets the others alone, too.
-        let count = rng.random_range(2..=6);
-        let mut kinds: Vec<Kind> = (0..count)
-            .map(|_| ALL[rng.random_range(0..ALL.len())])
-            .collect();
-        kinds.push(Kind::Modify);
-        Self {
-            hosts: if rng.random_bool(0.1) {
-                4
-            } else {
-                rng.random_range(2..=3)
-            },
-            watches_keys: rng.random_bool(0.5),
-            trouble: Duration::from_secs(rng.random_range(5..30)),
-            pause: [500, 3000, 8000][rng.random_range(0..3)],
-            kinds,
-        }
-    }
-
-    /// A world without trouble, in which services change.
-    pub(crate) fn quiet() -> Self {
-        Self {
-            hosts: 2,
-            watches_keys: true,
-            trouble: Duration::from_secs(5),
-            pause: 1000,
-            kinds: vec![Kind::Modify],
-        }
-    }
-}
 
 /// How trouble ends.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +37,8 @@ pub(crate) struct Troubles {
 }
 
 const OTHER: Fault = Fault::Other("trouble");
+/// How probable it is that a host which is away at the end does not come back.
+const STAYS_AWAY: f64 = 0.2;
 
 impl Troubles {
     pub(crate) const fn new(plan: Plan) -> Self {
@@ -162,7 +68,9 @@ impl Troubles {
             if now >= next {
                 if !self.plan.kinds.is_empty() {
                     let kind = self.plan.kinds[world.rng.random_range(0..self.plan.kinds.len())];
-                    self.begin(world, kind).await;
+                    if self.begin(world, kind).await {
+                        *world.troubles.entry(kind).or_default() += 1;
+                    }
                 }
                 next = Instant::now() + Duration::from_millis(1) + millis(world, self.plan.pause);
             }
@@ -173,6 +81,16 @@ impl Troubles {
                 && let Some(leaving) = world.leaving.remove(&number)
             {
                 leaving.await.unwrap();
+            }
+            if let Heal::Host(number) = heal
+                && world.left.is_none()
+                && world.rng.random_bool(STAYS_AWAY)
+            {
+                world
+                    .book
+                    .say(|| format!("{:?} stays away for good", world.identities[number].ip));
+                world.left = Some(number);
+                continue;
             }
             self.heal(world, heal).await;
         }
@@ -189,32 +107,36 @@ impl Troubles {
         self.heals.insert((at, self.ordered), heal);
     }
 
-    async fn begin(&mut self, world: &mut World, kind: Kind) {
+    /// Begins with a trouble; gives whether there was anything to do.
+    async fn begin(&mut self, world: &mut World, kind: Kind) -> bool {
         let number = world.rng.random_range(0..world.parties.len());
         let Some(party) = &world.parties[number] else {
-            return;
+            return false;
         };
         let ip = party.identity.ip;
         match kind {
             Kind::Partition => {
-                let pause = millis(world, 12_000);
-                self.cut_some(world, ip, REGISTRY, pause);
+                let pause = self.lasting(world, 12_000);
+                self.cut_some(world, ip, REGISTRY, pause)
             }
             Kind::Quarrel => {
                 let other = world.rng.random_range(0..world.identities.len());
                 let other = world.identities[other].ip;
-                if other != ip {
-                    let pause = millis(world, 12_000);
-                    self.cut_some(world, ip, other, pause);
+                if other == ip {
+                    return false;
                 }
+                let pause = self.lasting(world, 12_000);
+                self.cut_some(world, ip, other, pause)
             }
             Kind::Outage => {
-                let pause = millis(world, 15_000);
+                let pause = self.lasting(world, 15_000);
                 let hosts: Vec<Ipv4Addr> = world.identities.iter().map(|i| i.ip).collect();
+                let mut began = false;
                 for host in hosts {
-                    self.cut(world, host, REGISTRY, pause);
-                    self.cut(world, REGISTRY, host, pause);
+                    began |= self.cut(world, host, REGISTRY, pause);
+                    began |= self.cut(world, REGISTRY, host, pause);
                 }
+                began
             }
             Kind::Slow => self.slow_down(world, number),
             Kind::Reset => {
@@ -225,17 +147,20 @@ impl Troubles {
                     .say(|| format!("connections of {ip} and {other} break"));
                 disturb(world);
                 world.net.reset(ip, other);
+                other != ip
             }
             Kind::Kill => self.kill(world, number),
             Kind::Goodbye => self.goodbye(world, number),
             Kind::Wipe => {
-                if world.seat.is_some() {
-                    let resets = world.rng.random();
-                    world.kill_registry(resets);
-                    began(world, Fault::CutOff, None);
-                    let pause = millis(world, 6_000);
-                    self.later(pause, Heal::Registry);
+                if world.seat.is_none() {
+                    return false;
                 }
+                let resets = world.rng.random();
+                world.kill_registry(resets);
+                began(world, Fault::CutOff, None);
+                let pause = self.lasting(world, 6_000);
+                self.later(pause, Heal::Registry);
+                true
             }
             Kind::Revoke | Kind::Delete | Kind::Compact => by_hand(world, number, kind).await,
             Kind::Register | Kind::Modify | Kind::Unregister => use_services(world, number, kind),
@@ -243,19 +168,16 @@ impl Troubles {
     }
 
     /// Cuts one direction or both.
-    fn cut_some(&mut self, world: &mut World, a: Ipv4Addr, b: Ipv4Addr, pause: Duration) {
+    fn cut_some(&mut self, world: &mut World, a: Ipv4Addr, b: Ipv4Addr, pause: Duration) -> bool {
         let which = world.rng.random_range(0..4);
-        if which != 1 {
-            self.cut(world, a, b, pause);
-        }
-        if which != 0 {
-            self.cut(world, b, a, pause);
-        }
+        let there = which != 1 && self.cut(world, a, b, pause);
+        let back = which != 0 && self.cut(world, b, a, pause);
+        there || back
     }
 
-    fn cut(&mut self, world: &World, from: Ipv4Addr, to: Ipv4Addr, pause: Duration) {
+    fn cut(&mut self, world: &World, from: Ipv4Addr, to: Ipv4Addr, pause: Duration) -> bool {
         if !self.cut.insert((from, to)) {
-            return;
+            return false;
         }
         world
             .book
@@ -263,11 +185,12 @@ impl Troubles {
         world.net.cut(from, to);
         began_link(world, from, to);
         self.later(pause, Heal::Link(from, to));
+        true
     }
 
-    fn slow_down(&mut self, world: &mut World, number: usize) {
+    fn slow_down(&mut self, world: &mut World, number: usize) -> bool {
         if !self.slow.insert(number) {
-            return;
+            return false;
         }
         let latency = [20, 150, 700, 1600][world.rng.random_range(0..4)];
         let quality = Quality {
@@ -278,13 +201,14 @@ impl Troubles {
         };
         links_of(world, number, quality);
         began(world, OTHER, None);
-        let pause = millis(world, 12_000);
+        let pause = self.lasting(world, 12_000);
         self.later(pause, Heal::Quick(number));
+        true
     }
 
-    fn kill(&mut self, world: &mut World, number: usize) {
+    fn kill(&mut self, world: &mut World, number: usize) -> bool {
         let Some(party) = world.parties[number].take() else {
-            return;
+            return false;
         };
         let resets = world.rng.random();
         let ip = party.identity.ip;
@@ -293,14 +217,17 @@ impl Troubles {
             .say(|| format!("{ip} is killed, resets: {resets}"));
         world.net.crash(ip, resets);
         party.kill();
-        let pause = millis(world, 9_000);
+        let pause = self.lasting(world, 9_000);
         self.later(pause, Heal::Host(number));
+        true
     }
 
-    fn goodbye(&mut self, world: &mut World, number: usize) {
-        let Some(seat) = &world.seat else { return };
+    fn goodbye(&mut self, world: &mut World, number: usize) -> bool {
+        let Some(seat) = &world.seat else {
+            return false;
+        };
         let Some(party) = world.parties[number].take() else {
-            return;
+            return false;
         };
         world
             .book
@@ -309,8 +236,14 @@ impl Troubles {
         world
             .leaving
             .insert(number, AbortOnDropHandle::new(leaving));
-        let pause = millis(world, 9_000);
+        let pause = self.lasting(world, 9_000);
         self.later(pause, Heal::Host(number));
+        true
+    }
+
+    /// How long a trouble lasts that usually lasts so long at most.
+    fn lasting(&self, world: &mut World, longest: u64) -> Duration {
+        millis(world, longest * self.plan.stretch)
     }
 
     async fn heal(&mut self, world: &mut World, heal: Heal) {
@@ -408,16 +341,16 @@ fn links_of(world: &World, number: usize, quality: Quality) {
 }
 
 /// Somebody changes something in the registry, past the network.
-async fn by_hand(world: &mut World, number: usize, kind: Kind) {
+async fn by_hand(world: &mut World, number: usize, kind: Kind) -> bool {
     let (Some(seat), Some(party)) = (&world.seat, &world.parties[number]) else {
-        return;
+        return false;
     };
     let mut client = seat.recorder.client();
     let seen = seat.recorder.seen();
     match kind {
         Kind::Revoke => {
             let Some(lease) = party.health().lease else {
-                return;
+                return false;
             };
             disturb(world);
             seat.recorder.revokes(lease);
@@ -431,11 +364,11 @@ async fn by_hand(world: &mut World, number: usize, kind: Kind) {
         Kind::Delete => {
             let count = seen.keys.len();
             if count == 0 {
-                return;
+                return false;
             }
             let at = world.rng.random_range(0..count);
             let Some((key, lease)) = seen.keys.iter().nth(at) else {
-                return;
+                return false;
             };
             disturb(world);
             if key.matches('/').count() == 1 {
@@ -445,25 +378,27 @@ async fn by_hand(world: &mut World, number: usize, kind: Kind) {
         }
         _ => {
             let revision = seen.revision;
-            if revision > 0 {
-                disturb(world);
-                world.book.push(What::Compacted { revision });
-                // It may be compacted there already.
-                if let Err(error) = client.compact(revision, None).await {
-                    world
-                        .book
-                        .say(|| format!("{revision} cannot be compacted: {error}"));
-                }
+            if revision == 0 {
+                return false;
+            }
+            disturb(world);
+            world.book.push(What::Compacted { revision });
+            // It may be compacted there already.
+            if let Err(error) = client.compact(revision, None).await {
+                world
+                    .book
+                    .say(|| format!("{revision} cannot be compacted: {error}"));
             }
         }
     }
+    true
 }
 
-fn use_services(world: &mut World, number: usize, kind: Kind) {
+fn use_services(world: &mut World, number: usize, kind: Kind) -> bool {
     /// So many services has a host at most.
     const MANY: usize = 3;
     let Some(party) = &mut world.parties[number] else {
-        return;
+        return false;
     };
     let count = party.offers.len();
     match kind {
@@ -480,6 +415,7 @@ fn use_services(world: &mut World, number: usize, kind: Kind) {
             world.book.say(|| format!("{} is modified", offer.who));
             offer.export.set_properties(properties).unwrap();
         }
-        _ => {}
+        _ => return false,
     }
+    true
 }

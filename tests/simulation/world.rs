@@ -14,37 +14,50 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::book::Book;
-use crate::checker::{Limits, Record, Verdict, What, broken, check, table};
+use crate::checker::{self, Limits, Record, Verdict, What, broken, check, table};
+use crate::findings::Findings;
+use crate::herd::Herd;
 use crate::net::{Bend, Defect, Net};
-use crate::party::{Identity, Offer, Party};
+use crate::party::{Calls, Identity, Offer, Party};
+use crate::plan::{Kind, Plan};
 use crate::recorder::Recorder;
+use crate::recording::Book;
 use crate::service;
-use crate::trouble::{Plan, Troubles};
+use crate::trouble::Troubles;
 
 /// The first segment of all keys.
 pub(crate) const TOP: &str = "sim";
 pub(crate) const REGISTRY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(crate) const REGISTRY_PORT: u16 = 2379;
-pub(crate) const TTL: Duration = Duration::from_secs(5);
-/// A world that has not come to rest by then, after all is healed, never will: what the checker
-/// grants, and the time for which the guard may hold endpoints back.
-const SETTLE: Duration = Duration::from_secs(41 + 15 + 30);
 /// How often it is looked at, whether a world is at rest.
-const LOOK: Duration = Duration::from_millis(500);
-/// The time in which nothing may happen any more.
-const REST: Duration = Duration::from_secs(6);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 /// How many calls may fail at rest, one after the other.
 const TRIES: u32 = 5;
 /// How long what was ended in order may take to be gone.
-const END: Duration = Duration::from_secs(15);
+pub(crate) const END: Duration = Duration::from_secs(15);
+
+/// What the checker takes for granted in a world.
+fn limits(ttl: Duration) -> Limits {
+    Limits {
+        herd: Some(checker::Herd {
+            clients: 200,
+            window: Duration::from_millis(100),
+            at_most: 60,
+        }),
+        ..Limits::for_ttl(ttl)
+    }
+}
 
 /// What came of a world.
 pub(crate) struct Report {
+    pub(crate) plan: Plan,
     pub(crate) verdicts: Vec<Verdict>,
     /// What is wrong beyond the checker's invariants.
     pub(crate) wrong: Vec<String>,
     pub(crate) trace: Vec<String>,
+    pub(crate) troubles: BTreeMap<Kind, u64>,
+    /// Whether a host went for good.
+    pub(crate) left: bool,
     pub(crate) calls: BTreeMap<&'static str, u64>,
     pub(crate) records: Vec<Record>,
     /// Of all that was read.
@@ -81,11 +94,23 @@ pub(crate) struct World {
     pub(crate) rng: StdRng,
     pub(crate) net: Net,
     pub(crate) book: Book,
+    pub(crate) findings: Findings,
+    /// The sessions' time to live.
+    pub(crate) ttl: Duration,
+    /// The longest pause between two calls of a host, in milliseconds.
+    calls: u64,
     pub(crate) identities: Vec<Identity>,
     pub(crate) parties: Vec<Option<Party>>,
     pub(crate) seat: Option<Seat>,
     /// Hosts that are saying goodbye.
     pub(crate) leaving: BTreeMap<usize, AbortOnDropHandle<()>>,
+    pub(crate) herd: Herd,
+    /// A host that does not come back.
+    pub(crate) left: Option<usize>,
+    /// Who renews a lease that is not its own, where that is the defect.
+    pub(crate) kept: Option<AbortOnDropHandle<()>>,
+    /// What went wrong so far.
+    pub(crate) troubles: BTreeMap<Kind, u64>,
     /// Counts services and calls, so that each has a name of its own.
     named: i64,
     started: i64,
@@ -100,22 +125,29 @@ pub(crate) fn run(seed: u64, plan: Option<Plan>, defect: Option<Defect>, trace: 
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed, trace);
-        let plan = plan.unwrap_or_else(|| Plan::draw(&mut world.rng));
-        world.run(plan, defect).await
+        let mut rng = StdRng::seed_from_u64(seed);
+        let plan = plan.unwrap_or_else(|| Plan::draw(&mut rng));
+        World::new(rng, &plan, trace).run(plan, defect).await
     })
 }
 
 impl World {
-    fn new(seed: u64, trace: bool) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
+    fn new(mut rng: StdRng, plan: &Plan, trace: bool) -> Self {
+        let book = if trace { Book::traced() } else { Book::new() };
         Self {
             net: Net::new(rng.random()),
-            book: Book::new(trace),
+            findings: Findings::new(book.clone()),
+            book,
+            ttl: plan.ttl,
+            calls: plan.calls,
             identities: Vec::new(),
             parties: Vec::new(),
             seat: None,
             leaving: BTreeMap::new(),
+            herd: Herd::default(),
+            left: None,
+            kept: None,
+            troubles: BTreeMap::new(),
             named: 0,
             started: 0,
             _simulation: Simulation::begin(rng.random()),
@@ -135,24 +167,42 @@ impl World {
             self.start_party(number).await;
             self.offer(number);
         }
-        let mut troubles = Troubles::new(plan);
-        troubles.run(&mut self).await;
-        if defect.is_some() {
-            self.misbehave().await;
+        Troubles::new(plan.clone()).run(&mut self).await;
+        if let Some(stampede) = plan.stampede {
+            self.stampede(stampede).await;
         }
+        if let Some(defect) = defect {
+            self.misbehave(defect).await;
+        }
+        let bent = self.net.is_bent() || self.kept.is_some();
         self.rest().await;
         self.end().await;
         let history = self.book.history();
         Report {
-            verdicts: check(&history, &Limits::for_ttl(TTL)),
-            wrong: self.book.all_wrong(),
+            verdicts: check(&history, &limits(plan.ttl)),
+            plan,
+            wrong: self.findings.all_wrong(),
             trace: self.book.trace(),
-            calls: self.book.calls(),
+            troubles: self.troubles,
+            left: self.left.is_some(),
+            calls: self.findings.calls(),
             records: history.records().to_vec(),
             digest: self.net.digest(),
             lasted: start.elapsed(),
-            bent: self.net.is_bent(),
+            bent,
         }
+    }
+
+    /// A world that has not come to rest by then, after all is healed, never will: what the checker
+    /// grants, and the time for which the guard may hold endpoints back.
+    pub(crate) fn patience(&self) -> Duration {
+        let guard = self.ttl + Duration::from_secs(10);
+        limits(self.ttl).settle + guard + Duration::from_secs(30)
+    }
+
+    /// The time in which nothing may happen any more: each session looks at its keys in it.
+    fn silence(&self) -> Duration {
+        self.ttl + Duration::from_secs(1)
     }
 
     fn settle_in(&mut self, number: usize, watches_keys: bool) {
@@ -174,6 +224,7 @@ impl World {
             framework: uuid(&mut self.rng).parse::<FrameworkId>().unwrap(),
             session: uuid(&mut self.rng).parse::<SessionId>().unwrap(),
             watches_keys: watches_keys && number == 0,
+            ttl: self.ttl,
         };
         self.identities.push(identity);
         self.parties.push(None);
@@ -192,12 +243,12 @@ impl World {
         let recorder = Recorder::start(&self.book, &registry).await;
         let address = format!("{REGISTRY}:{REGISTRY_PORT}");
         let listener = network.listen(&address).await.unwrap();
-        let (served, book) = (Arc::clone(&registry), self.book.clone());
+        let (served, findings) = (Arc::clone(&registry), self.findings.clone());
         let accepting = async move {
             loop {
                 let stream = listener.accept().await.unwrap();
                 if let Err(error) = served.attach(stream) {
-                    book.wrong(format!("the registry serves a connection not: {error}"));
+                    findings.wrong(format!("the registry serves a connection not: {error}"));
                 }
             }
         };
@@ -223,8 +274,12 @@ impl World {
         let network: Arc<dyn Network> = self.net.boot(identity.ip);
         self.started += 1;
         // No two calls have one number.
-        let calls = (self.rng.random(), self.started * 1_000_000);
-        let party = Party::start(&self.book, &self.net, &identity, network, calls).await;
+        let calls = Calls {
+            seed: self.rng.random(),
+            first: self.started * 1_000_000,
+            pause: self.calls,
+        };
+        let party = Party::start(&self.findings, &self.net, &identity, network, calls).await;
         self.parties[number] = Some(party);
     }
 
@@ -236,7 +291,7 @@ impl World {
         };
         let who = format!("{} service {}", party.identity.ip, self.named);
         self.book.say(|| format!("{who} is registered"));
-        let export = service::export(&party.framework, &self.book, &who, 1);
+        let export = service::export(&party.framework, &self.findings, &who, 1);
         party.offers.push(Offer {
             export,
             who,
@@ -245,12 +300,14 @@ impl World {
     }
 
     /// Waits until nothing is left to be done.
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let begin = Instant::now();
-        let deadline = begin + SETTLE;
+        let patience = self.patience();
+        let deadline = begin + patience;
         while let Err(why) = self.is_settled(begin) {
             if Instant::now() >= deadline {
-                self.book.wrong(format!("no rest within {SETTLE:?}: {why}"));
+                self.findings
+                    .wrong(format!("no rest within {patience:?}: {why}"));
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -263,10 +320,14 @@ impl World {
 
     fn is_settled(&self, since: Instant) -> Result<(), String> {
         let seat = self.seat.as_ref().ok_or("there is no registry")?;
-        if let Some(number) = self.parties.iter().position(Option::is_none) {
-            return Err(format!("{} does not run", self.identities[number].ip));
+        for (number, party) in self.parties.iter().enumerate() {
+            if party.is_none() && self.left != Some(number) {
+                return Err(format!("{} does not run", self.identities[number].ip));
+            }
         }
         let mut expected = BTreeSet::new();
+        expected.extend(self.herd.keys());
+        self.herd.has_renewed_since(since, self.ttl)?;
         let mut exported = Vec::new();
         for party in self.running() {
             party.has_renewed_since(since)?;
@@ -300,12 +361,12 @@ impl World {
         let begin = Instant::now();
         self.settle().await;
         self.book.push(What::Rest);
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(self.silence()).await;
         if let Err(why) = self.is_settled(begin) {
-            self.book.wrong(format!("the rest did not last: {why}"));
+            self.findings.wrong(format!("the rest did not last: {why}"));
         }
         let Some(seat) = &mut self.seat else {
-            self.book.wrong("there is no registry".to_owned());
+            self.findings.wrong("there is no registry".to_owned());
             return;
         };
         let keys = seat.recorder.read().await;
@@ -313,7 +374,7 @@ impl World {
             party.record(&self.net);
             if !party.sees(&keys) {
                 let ip = party.identity.ip;
-                self.book
+                self.findings
                     .wrong(format!("the watch on {ip} does not show {keys:?}"));
             }
         }
@@ -329,33 +390,27 @@ impl World {
                 let mut answered = false;
                 for _ in 0..TRIES {
                     number -= 1;
-                    answered = service::call(&self.book, &proxy, number, 0).await;
+                    answered = service::call(&self.findings, &proxy, number, 0).await;
                     if answered {
                         break;
                     }
                 }
                 if !answered {
                     let (ip, who) = (party.identity.ip, service::who(&proxy));
-                    self.book.wrong(format!("{ip} cannot call {who} at rest"));
+                    self.findings
+                        .wrong(format!("{ip} cannot call {who} at rest"));
                 }
             }
-        }
-    }
-
-    /// Something changes, so that there is something to do wrong.
-    async fn misbehave(&mut self) {
-        self.settle().await;
-        self.net.arm();
-        self.offer(0);
-        let deadline = Instant::now() + SETTLE;
-        while !self.net.is_bent() && Instant::now() < deadline {
-            tokio::time::sleep(LOOK).await;
         }
     }
 
     /// Ends all in order: nothing may be left.
     async fn end(&mut self) {
         let Some(seat) = self.seat.take() else { return };
+        drop(self.kept.take());
+        std::mem::take(&mut self.herd)
+            .close(self, &seat.recorder)
+            .await;
         let parties: Vec<Party> = self.parties.iter_mut().filter_map(Option::take).collect();
         let goodbyes: Vec<_> = parties
             .into_iter()
@@ -365,7 +420,7 @@ impl World {
         let left = seat.recorder.client().leases().await.unwrap();
         let left = left.leases().len();
         if left > 0 {
-            self.book
+            self.findings
                 .wrong(format!("{left} leases are left after all said goodbye"));
         }
         let Seat {
@@ -380,7 +435,7 @@ impl World {
         match Arc::into_inner(registry) {
             Some(registry) => registry.shutdown().await,
             None => self
-                .book
+                .findings
                 .wrong("somebody holds the registry still".to_owned()),
         }
         tokio::time::sleep(END).await;
@@ -388,7 +443,7 @@ impl World {
             .metrics()
             .num_alive_tasks();
         if tasks > 0 {
-            self.book
+            self.findings
                 .wrong(format!("{tasks} tasks are left after the end"));
         }
     }

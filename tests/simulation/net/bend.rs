@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::State;
 
-/// What is done, once.
+/// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
     /// A digit in the answer to a call becomes another one.
@@ -18,6 +18,10 @@ pub(crate) enum Defect {
     Duplicate,
     /// A watch does not tell of one change.
     LoseEvent,
+    /// A key goes without its lease, and no watch tells of it.
+    ForgetKey,
+    /// A lease whose session is gone does not end: nothing is done to the network for it.
+    KeepLease,
 }
 
 /// A defect, in waiting or done.
@@ -47,19 +51,21 @@ impl Bend {
         self.done
     }
 
-    const fn is_due(&self) -> bool {
-        self.armed && !self.done
+    fn is_due(&self) -> bool {
+        self.armed && (!self.done || self.defect == Defect::ForgetKey)
     }
 
-    /// All whole frames, without the one that is lost.
+    /// All whole frames, without those that are lost.
     fn lose(&mut self, number: u64, data: &[u8]) -> Vec<Bytes> {
-        let due = self.is_due();
         let held = self.frames.entry(number).or_default();
         held.extend_from_slice(data);
-        let mut passed = Vec::new();
+        let mut whole = Vec::new();
         while let Some(size) = frame_size(held) {
-            let frame: Vec<u8> = held.drain(..size).collect();
-            if due && !self.done && is_watch_event(&frame) {
+            whole.push(held.drain(..size).collect::<Vec<u8>>());
+        }
+        let mut passed = Vec::new();
+        for frame in whole {
+            if self.is_due() && is_watch_event(&frame) {
                 self.done = true;
             } else {
                 passed.push(frame.into());
@@ -80,7 +86,7 @@ impl State {
         };
         let to_registry = connection.hosts[1] == bend.registry;
         match (bend.defect, to_registry, side) {
-            (Defect::LoseEvent, true, 1) => bend.lose(number, &data),
+            (Defect::LoseEvent | Defect::ForgetKey, true, 1) => bend.lose(number, &data),
             (Defect::Corrupt, false, 1) if bend.is_due() => match corrupted(&data) {
                 Some(other) => {
                     bend.done = true;

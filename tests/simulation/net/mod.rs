@@ -141,6 +141,13 @@ impl Net {
         }
     }
 
+    /// From here on it may not any more.
+    pub(crate) fn disarm(&self) {
+        if let Some(bend) = &mut self.0.lock().bend {
+            bend.armed = false;
+        }
+    }
+
     /// Whether the network got to do what it may not.
     pub(crate) fn is_bent(&self) -> bool {
         self.0.lock().bend.as_ref().is_some_and(Bend::is_done)

@@ -1,6 +1,5 @@
-//! What a world writes down, for the checker and for people.
+//! The book: a history in the making.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,44 +8,52 @@ use tokio::time::Instant;
 
 use crate::checker::{Client, History, Key, What};
 
-/// The history of one world, shared by everybody who adds to it.
+/// A history, shared by everybody who adds to it.
 #[derive(Clone)]
 pub(crate) struct Book(Arc<Mutex<Pages>>);
 
 struct Pages {
     start: Instant,
     history: History,
-    clients: Client,
-    /// What the checker has no word for, and is wrong all the same.
-    wrong: Vec<String>,
-    /// Of calls: how often each was carried out.
-    carried_out: BTreeMap<i64, u32>,
-    calls: BTreeMap<&'static str, u64>,
+    /// By the numbers of clients: what each of them is, for people.
+    clients: Vec<String>,
+    /// What happened, for people, if they want to know.
     trace: Option<Vec<String>>,
 }
 
 impl Book {
-    pub(crate) fn new(trace: bool) -> Self {
+    pub(crate) fn new() -> Self {
+        Self::begin(None)
+    }
+
+    /// A book that also tells people what is written into it.
+    pub(crate) fn traced() -> Self {
+        Self::begin(Some(Vec::new()))
+    }
+
+    fn begin(trace: Option<Vec<String>>) -> Self {
         Self(Arc::new(Mutex::new(Pages {
             start: Instant::now(),
             history: History::default(),
-            clients: 0,
-            wrong: Vec::new(),
-            carried_out: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            trace: trace.then(Vec::new),
+            clients: Vec::new(),
+            trace,
         })))
     }
 
     /// The number of a new client.
-    pub(crate) fn client(&self, name: impl FnOnce() -> String) -> Client {
-        let number = {
-            let mut pages = self.0.lock();
-            pages.clients += 1;
-            pages.clients - 1
-        };
-        self.say(|| format!("client {number} is {}", name()));
-        number
+    pub(crate) fn client(&self, name: impl Into<String>) -> Client {
+        let mut pages = self.0.lock();
+        let (number, name) = (pages.clients.len(), name.into());
+        if pages.trace.is_some() {
+            pages.add(format!("client {number} is {name}"));
+        }
+        pages.clients.push(name);
+        Client::try_from(number).unwrap()
+    }
+
+    /// By their numbers: what the clients are.
+    pub(crate) fn clients(&self) -> Vec<String> {
+        self.0.lock().clients.clone()
     }
 
     pub(crate) fn key(&self, name: &str) -> Key {
@@ -77,7 +84,7 @@ impl Book {
         self.0.lock().history.clone()
     }
 
-    /// What happened, for people; made only if somebody wants to know.
+    /// Tells people what is no record; made only if somebody wants to know.
     pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         let mut pages = self.0.lock();
         if pages.trace.is_some() {
@@ -88,39 +95,6 @@ impl Book {
 
     pub(crate) fn trace(&self) -> Vec<String> {
         self.0.lock().trace.clone().unwrap_or_default()
-    }
-
-    /// Writes down what may not be.
-    pub(crate) fn wrong(&self, what: String) {
-        self.say(|| format!("WRONG: {what}"));
-        self.0.lock().wrong.push(what);
-    }
-
-    pub(crate) fn all_wrong(&self) -> Vec<String> {
-        self.0.lock().wrong.clone()
-    }
-
-    /// A service begins with a call.
-    pub(crate) fn carry_out(&self, call: i64) {
-        let times = {
-            let mut pages = self.0.lock();
-            let times = pages.carried_out.entry(call).or_default();
-            *times += 1;
-            *times
-        };
-        if times > 1 {
-            self.wrong(format!("call {call} was carried out {times} times"));
-        }
-    }
-
-    /// A call ended in this way.
-    pub(crate) fn called(&self, outcome: &'static str) {
-        *self.0.lock().calls.entry(outcome).or_default() += 1;
-    }
-
-    /// How calls ended, and how often.
-    pub(crate) fn calls(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().calls.clone()
     }
 }
 

@@ -195,7 +195,38 @@ fn txn() -> impl Strategy<Value = Txn> {
     ];
     let leaf = prop_oneof![40 => leaf, 1 => rare];
     let op = leaf.prop_recursive(2, 4, 2, |inner| txn_of(inner).prop_map(Op::Txn));
-    txn_of(op)
+    txn_of(op).prop_map(spare_etcd)
+}
+
+/// etcd's check for keys that a transaction puts and deletes does not see deletes up to the end of
+/// all keys. It ends with a panic, in 3.4 and 3.5, when the put is to keep something of the key.
+fn spare_etcd(mut txn: Txn) -> Txn {
+    if ops(&txn).any(deletes_to_the_end) {
+        keep_nothing(&mut txn);
+    }
+    txn
+}
+
+fn ops(txn: &Txn) -> impl Iterator<Item = &Op> {
+    txn.success.iter().chain(&txn.failure)
+}
+
+fn deletes_to_the_end(op: &Op) -> bool {
+    match op {
+        Op::Delete(delete) => delete.span.end == b"\0",
+        Op::Txn(txn) => ops(txn).any(deletes_to_the_end),
+        _ => false,
+    }
+}
+
+fn keep_nothing(txn: &mut Txn) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match op {
+            Op::Put(put) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Op::Txn(txn) => keep_nothing(txn),
+            _ => {}
+        }
+    }
 }
 
 fn txn_of(op: impl Strategy<Value = Op> + Clone) -> impl Strategy<Value = Txn> {

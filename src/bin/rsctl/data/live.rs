@@ -233,7 +233,10 @@ async fn mind(view: Arc<View>, watcher: Arc<Watcher>) {
         let now = status.borrow_and_update().clone();
         if now.counts.failures > failures && !lost {
             lost = true;
-            tell_lost(&view.name, &now);
+            // What waiting does not end, ends the command, which says so itself.
+            if now.synced.is_some() || hopeless(&now).is_none() {
+                tell_lost(&view.name, &now);
+            }
         }
         failures = now.counts.failures;
         let live = now.phase == WatchPhase::Live;

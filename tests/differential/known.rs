@@ -18,6 +18,10 @@ pub fn all() -> Vec<(&'static str, Vec<Command>)> {
         ),
         ("a negative revision in a transaction", negative_revision()),
         ("a history that is replayed to several watches", replay()),
+        (
+            "a history with leases that the server chose",
+            chosen_leases(),
+        ),
     ]
 }
 
@@ -282,5 +286,37 @@ fn replay() -> Vec<Command> {
             number: 1,
         },
         Command::Put(Put::of(b"b", b"3")),
+    ]
+}
+
+/// The watch tells of a lease that is no longer the newest.
+fn chosen_leases() -> Vec<Command> {
+    let grant = Command::Grant {
+        lease: Lease::Zero,
+        ttl: 300,
+    };
+    let put = |key| {
+        Command::Put(Put {
+            lease: Lease::Chosen,
+            ..Put::of(key, b"")
+        })
+    };
+    vec![
+        grant.clone(),
+        put(b"a"),
+        grant,
+        put(b"b"),
+        Command::Leases,
+        Command::Watch {
+            stream: 0,
+            watch: Watch {
+                start: Rev::Start(1),
+                ..Watch::of(Span::ALL)
+            },
+        },
+        Command::TimeToLive {
+            lease: Lease::Chosen,
+            keys: true,
+        },
     ]
 }

@@ -16,8 +16,8 @@ pub struct Terms {
     pub start: i64,
     /// The newest revision that an answer told of.
     pub present: i64,
-    /// The newest lease id that the server chose.
-    pub chosen: Option<i64>,
+    /// The lease ids that the server chose, in their order. A watch of what was may show any of them.
+    pub chosen: Vec<i64>,
 }
 
 impl Terms {
@@ -34,7 +34,7 @@ impl Terms {
         match lease {
             Lease::Zero => 0,
             Lease::Slot(number) => FIRST_SLOT + i64::from(number),
-            Lease::Chosen => self.chosen.unwrap_or(NOBODYS),
+            Lease::Chosen => self.chosen.last().copied().unwrap_or(NOBODYS),
             Lease::Negative => NEGATIVE,
         }
     }
@@ -45,11 +45,13 @@ impl Terms {
             0 => "none".to_owned(),
             NEGATIVE => "negative".to_owned(),
             NOBODYS => "nobody's".to_owned(),
-            id if Some(id) == self.chosen => "chosen".to_owned(),
             id if (FIRST_SLOT..FIRST_SLOT + 256).contains(&id) => {
                 format!("slot {}", id - FIRST_SLOT)
             }
-            other => format!("id {other}"),
+            id => match self.chosen.iter().position(|chosen| *chosen == id) {
+                Some(position) => format!("chosen {position}"),
+                None => format!("id {id}"),
+            },
         }
     }
 

@@ -89,7 +89,7 @@ impl Target {
             terms: Terms {
                 start,
                 present: start,
-                chosen: None,
+                chosen: Vec::new(),
             },
             compacted: start,
             identity: None,
@@ -284,7 +284,6 @@ impl Case<'_> {
 
     async fn grant(&mut self, channel: &Channel, lease: Lease, ttl: i64) -> String {
         let id = match lease {
-            // Any other lease that the server chose before stays under its number.
             Lease::Zero | Lease::Chosen => 0,
             other => self.terms.lease(other),
         };
@@ -292,11 +291,7 @@ impl Case<'_> {
         let answer: Result<PbLeaseGrantResponse, _> = rpc::unary(channel, GRANT, request).await;
         let granted = answer.as_ref().ok().map(|granted| granted.id);
         if let (0, Some(chosen)) = (id, granted) {
-            // An earlier one would be shown by its number.
-            if let Some(earlier) = self.terms.chosen.replace(chosen) {
-                let revoked = self.target.revoke(earlier).await;
-                self.header(revoked.ok().and_then(|revoked| revoked.header).as_ref());
-            }
+            self.terms.chosen.push(chosen);
         }
         let mut text = self.noted(answer, |a| &a.header, Terms::show_grant);
         if let Some(id) = granted.filter(|_| ttl <= SHORT_TTL && ttl != EXPIRING_TTL) {

@@ -31,7 +31,13 @@ impl Backoff {
 
     /// The delay before the next attempt.
     pub(crate) fn next_delay(&mut self, rng: &mut impl Rng) -> Duration {
-        let ceiling = self.ceiling();
+        self.next_delay_below(Duration::MAX, rng)
+    }
+
+    /// The delay before the next attempt, which is to be drawn below `limit`, and never below less
+    /// than the first ceiling.
+    pub(crate) fn next_delay_below(&mut self, limit: Duration, rng: &mut impl Rng) -> Duration {
+        let ceiling = self.ceiling().min(limit.max(self.first));
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(rng.random_range(0.0..=1.0))
     }
@@ -59,6 +65,22 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+
+    #[test]
+    fn a_limit_holds_and_leaves_the_first_ceiling() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let mut backoff = backoff();
+        backoff.failures = 20;
+        let mut longest = |limit| {
+            (0..1000)
+                .map(|_| backoff.next_delay_below(Duration::from_millis(limit), &mut rng))
+                .max()
+                .unwrap()
+                .as_millis()
+        };
+        assert!((1900..=2000).contains(&longest(2000)));
+        assert!((90..=100).contains(&longest(0)));
+    }
 
     fn backoff() -> Backoff {
         Backoff::new(

@@ -151,14 +151,13 @@ impl Plan {
         }
     }
 
-    /// A herd. The outage outlasts the first, quick attempts of everybody: the backoff has begun to
-    /// keep them apart, even if they began in step.
+    /// A herd, in step or not, that loses the registry for a moment or for long.
     fn herd(rng: &mut StdRng) -> Self {
         let stampede = Stampede {
             sessions: 200,
             in_step: rng.random(),
             loss: Loss::ALL[rng.random_range(0..Loss::ALL.len())],
-            lasts: Duration::from_millis(rng.random_range(10_000..25_000)),
+            lasts: Duration::from_millis(rng.random_range(1..25_000)),
         };
         Self {
             stampede: Some(stampede),

@@ -10,6 +10,7 @@ mod state;
 mod value;
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -29,6 +30,10 @@ use crate::keyspace::range::{Entry, Page, Pages};
 const MAX_OPS: usize = 120;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 const PAGE_SIZE: u32 = 1000;
+/// The part of the renewal interval after which a lease is renewed for the first time.
+const FIRST_RENEWAL: RangeInclusive<f64> = 0.0..=1.0;
+/// And that after which it is renewed again.
+const NEXT_RENEWAL: RangeInclusive<f64> = 0.8..=1.0;
 /// A connection that held for this long was healthy, and the backoff starts over.
 const HEALTHY: Duration = Duration::from_secs(5);
 /// Leases to remember as ours. A process that lost more than this has other troubles.
@@ -92,9 +97,10 @@ impl SessionMachine {
             endpoints,
             call_timeout,
             rng: StdRng::seed_from_u64(seed),
+            // A second, and not less: whoever else lost etcd in this moment tries again in it, too.
             backoff: Backoff::new(
-                Duration::from_millis(100),
-                Duration::from_millis(200),
+                Duration::from_secs(1),
+                Duration::from_secs(1),
                 Duration::from_secs(10),
             ),
             next_call: 0,
@@ -329,9 +335,17 @@ impl SessionMachine {
                 // another server.
                 (sent + patience).max(lease.suspect_at())
             }
-            None if lease.fresh => lease.answered + self.config.renew_interval.min(lease.ttl / 2),
+            None if lease.fresh => lease.renew_at,
             None => lease.answered,
         })
+    }
+
+    /// When a lease is renewed of which an answer told at `answered`: within a part of the interval,
+    /// by chance. The first renewal can be at any time in it and the others somewhat sooner than they
+    /// have to be, so that sessions that began in one moment do not go on in step.
+    fn renew_at(&mut self, answered: Instant, ttl: Duration, part: RangeInclusive<f64>) -> Instant {
+        let interval = self.config.renew_interval.min(ttl / 2);
+        answered + interval.mul_f64(self.rng.random_range(part))
     }
 
     /// Returns whether the connection was given up.
@@ -474,7 +488,11 @@ impl SessionMachine {
         self.last_failure = Some(failure.clone());
         let endpoint = self.endpoint;
         self.endpoint = (self.endpoint + 1) % self.endpoints;
-        let retry_at = now + self.backoff.next_delay(&mut self.rng);
+        // While the lease lives, there is a registration to lose: some more attempts fit in then.
+        let left = self.lease.as_ref().map(|l| l.expires());
+        let left = left.filter(|at| *at > now).map(|at| (at - now) / 3);
+        let limit = left.unwrap_or(Duration::MAX);
+        let retry_at = now + self.backoff.next_delay_below(limit, &mut self.rng);
         self.link = Link::Down { retry_at };
         out.push(Action::Disconnect);
         out.push(Action::Report(Trouble {

@@ -31,7 +31,9 @@ pub struct SessionConfig {
     /// The lease's time to live, in whole seconds, at least one. Default: 30 s, as in ECF and
     /// iPOPO. etcd may grant more (2 s at least with its default settings).
     pub ttl: Duration,
-    /// The pause between renewals of the lease. Default: a third of `ttl`.
+    /// The longest pause between renewals of the lease. Each pause is drawn: the first one between
+    /// zero and it, the others between four fifths of it and it, so that sessions do not renew in
+    /// step. Default: a third of `ttl`.
     pub renew_interval: Duration,
     /// The pause between two looks at the own keys, which find those that somebody else deleted or
     /// changed. Default: `ttl`. The keys are read without their values.

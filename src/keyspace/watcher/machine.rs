@@ -121,7 +121,7 @@ impl WatcherMachine {
             call_timeout,
             rng: StdRng::seed_from_u64(seed),
             backoff: Backoff::new(
-                Duration::from_millis(100),
+                Duration::from_millis(800),
                 Duration::from_millis(800),
                 Duration::from_secs(30),
             ),

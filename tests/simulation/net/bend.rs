@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -22,6 +23,8 @@ pub(crate) enum Defect {
     ForgetKey,
     /// A lease whose session is gone does not end: nothing is done to the network for it.
     KeepLease,
+    /// All who connect do so in the same moment, once in a second.
+    InStep,
 }
 
 /// A defect, in waiting or done.
@@ -49,6 +52,15 @@ impl Bend {
 
     pub(super) const fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// How long a connection that is to be made waits, at this time of the network's.
+    pub(super) fn holds_back(&mut self, now: Duration) -> Duration {
+        if self.defect != Defect::InStep {
+            return Duration::ZERO;
+        }
+        self.done = true;
+        Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())
     }
 
     fn is_due(&self) -> bool {

@@ -51,6 +51,14 @@ impl HostNetwork {
         (is_up && !is_cut).then_some(there + back)
     }
 
+    /// For how long a defect, if there is one, keeps connections from being made.
+    fn held_back(&self) -> Duration {
+        let mut state = self.net.0.lock();
+        let now = state.start.elapsed();
+        let bend = state.bend.as_mut();
+        bend.map_or(Duration::ZERO, |bend| bend.holds_back(now))
+    }
+
     fn attempt(&self, to: SocketAddrV4) -> Attempt {
         if self.round_trip(*to.ip()).is_none() {
             return Attempt::Lost;
@@ -97,6 +105,7 @@ impl Network for HostNetwork {
                 if let Some(time) = self.round_trip(ip) {
                     tokio::time::sleep(time).await;
                 }
+                tokio::time::sleep(self.held_back()).await;
                 if !self.is_on() {
                     return std::future::pending().await;
                 }

@@ -78,7 +78,8 @@ struct Backlog {
     filled: Notify,
 }
 
-const BACKLOG: usize = 64;
+/// As much as tokio asks the operating system for.
+const BACKLOG: usize = 1024;
 
 /// One connection. Side 0 is the one that connected.
 #[derive(Debug)]

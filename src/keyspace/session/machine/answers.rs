@@ -46,18 +46,21 @@ impl SessionMachine {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = self.lease() else { return };
         match result {
             Ok(Duration::ZERO) => self.lose(now),
             Err(failure) if failure.kind == FailureKind::LeaseNotFound => self.lose(now),
             Ok(ttl) => {
                 self.counts.renewals += 1;
-                lease.ttl = ttl;
-                lease.answered = sent;
-                lease.fresh = true;
+                self.lease = Some(Lease {
+                    id: lease,
+                    ttl,
+                    answered: sent,
+                    renew_at: self.renew_at(sent, ttl, NEXT_RENEWAL),
+                    fresh: true,
+                });
             }
             Err(failure) => {
-                let lease = lease.id;
                 self.fail(Step::Renew { lease }, failure, now, out);
             }
         }
@@ -127,6 +130,7 @@ impl SessionMachine {
             id: asked.id,
             ttl,
             answered,
+            renew_at: self.renew_at(answered, ttl, FIRST_RENEWAL),
             fresh,
         });
         self.root = Root::Unknown;

@@ -17,6 +17,8 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
     /// The sending time of the last grant or renewal that was answered.
     pub(super) answered: Instant,
+    /// When the next renewal is due, as long as it is fresh.
+    pub(super) renew_at: Instant,
     /// Answered on this connection and not run out since. Otherwise etcd is asked first whether
     /// the lease lives, before anything is built on it; it often does, because a server that comes
     /// back gives every lease its full time again, and then nothing has to be put.

@@ -49,6 +49,10 @@ impl Bench {
     fn with(config: SessionConfig, endpoints: usize) -> Self {
         let now = Instant::now();
         let machine = SessionMachine::new(config, endpoints, 3 * SECOND, 1, now);
+        Self::of(machine, now)
+    }
+
+    fn of(machine: SessionMachine, now: Instant) -> Self {
         let mut bench = Self {
             machine,
             now,
@@ -701,12 +705,76 @@ fn a_write_under_a_lease_that_is_gone_gets_a_new_lease() {
 }
 
 #[test]
-fn the_lease_is_renewed_at_a_third_of_its_time() {
+fn the_lease_is_renewed_before_a_third_of_its_time_is_over() {
     let (mut bench, lease) = Bench::held();
-    bench.after(TTL / 3 - Duration::from_millis(1));
-    assert!(bench.actions.is_empty(), "{:?}", bench.actions);
-    bench.after(Duration::from_millis(1));
-    assert_eq!(bench.expect_renewal().1, lease);
+    bench.after(TTL / 3);
+    for _ in 0..20 {
+        let (call, renewed) = bench.expect_renewal();
+        assert_eq!(renewed, lease);
+        bench.answer(call, Answer::Renewed(Ok(TTL)));
+        bench.after(TTL / 3 * 4 / 5 - Duration::from_millis(1));
+        let sooner = |action: &Action| matches!(action, Action::Renew { .. });
+        assert!(!bench.actions.iter().any(sooner), "{:?}", bench.actions);
+        bench.after(TTL / 3 / 5 + Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn sessions_that_began_together_do_not_renew_together() {
+    let (config, start) = (SessionConfig::new(ROOT, "s"), Instant::now());
+    let mut by_tenth = [0; 10];
+    for seed in 0..1000 {
+        let machine = SessionMachine::new(config.clone(), 1, 3 * SECOND, seed, start);
+        let mut bench = Bench::of(machine, start);
+        bench.connect_and_grant();
+        bench.read_pages(vec![]);
+        bench.commit(10);
+        while bench.actions.is_empty() {
+            bench.wake();
+        }
+        bench.expect_renewal();
+        let share = (bench.now - start).div_duration_f64(TTL / 3);
+        by_tenth[(share * 9.99) as usize] += 1;
+    }
+    assert!(
+        by_tenth.iter().all(|count| (50..200).contains(count)),
+        "of 1000 sessions in each tenth of the interval: {by_tenth:?}"
+    );
+}
+
+/// With a backoff that has grown to ten seconds, one attempt or none would fit into what a lease has
+/// left.
+#[test]
+fn while_the_lease_lives_there_are_several_attempts_to_save_it() {
+    let mut fewest = usize::MAX;
+    for seed in 0..200 {
+        let config = SessionConfig::new(ROOT, "s");
+        let start = Instant::now();
+        let machine = SessionMachine::new(config, 1, 3 * SECOND, seed, start);
+        let mut bench = Bench::of(machine, start);
+        bench.connect_and_grant();
+        // The server accepts and dies, so that nothing resets the backoff.
+        for _ in 0..10 {
+            let (call, _) = bench.expect_page();
+            bench.answer(call, Answer::Page(unavailable()));
+            bench.reconnect();
+        }
+        let (call, _) = bench.expect_page();
+        bench.answer(call, Answer::Page(unavailable()));
+        let until = bench.now + TTL;
+        let mut attempts = 0;
+        loop {
+            bench.wake();
+            if bench.now >= until {
+                break;
+            }
+            let (call, _) = bench.expect_dial();
+            bench.answer(call, Answer::Dialled(unavailable()));
+            attempts += 1;
+        }
+        fewest = fewest.min(attempts);
+    }
+    assert!(fewest >= 5, "{fewest} attempts in {TTL:?}");
 }
 
 #[test]

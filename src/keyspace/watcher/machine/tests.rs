@@ -548,7 +548,7 @@ fn a_watch_that_lived_resets_the_backoff() {
     bench.now += HEALTHY;
     bench.watch_result(unavailable());
     let pause = bench.machine.next_wake().unwrap() - bench.now;
-    assert!(pause <= Duration::from_millis(100), "{pause:?}");
+    assert!(pause <= Duration::from_millis(800), "{pause:?}");
 }
 
 #[test]

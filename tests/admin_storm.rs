@@ -2,7 +2,7 @@
 //! random. In the end nothing is left over, and what every listener was told
 //! adds up to what was open (RELIABILITY's I4, I9).
 //!
-//! `STORM_SECONDS` is how long it blows (default 4), `STORM_SEED` which
+//! `STORM_SECONDS` is how long it blows (default 4), `PROPTEST_RNG_SEED` which
 //! choices are made. Threads are not repeated exactly by a seed, but what they
 //! do is.
 #![allow(
@@ -10,6 +10,10 @@
     clippy::expect_used,
     reason = "in a test a panic is the report"
 )]
+
+#[path = "support/seed.rs"]
+#[allow(unreachable_pub, reason = "other tests have it in a module of theirs")]
+mod seed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -33,6 +37,7 @@ use osgi_remote::services::{Registry, Service, ServiceRegistration};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use seed::seed;
 
 const WORKERS: u64 = 6;
 
@@ -526,8 +531,7 @@ fn storm(field: &Arc<Field>, runtime: &tokio::runtime::Runtime, seconds: u64, se
 #[test]
 fn nothing_is_left_of_a_storm_and_every_listener_knows_the_truth() {
     let seconds = setting("STORM_SECONDS", 4);
-    let seed = setting("STORM_SEED", rand::rng().random());
-    println!("STORM_SEED={seed}");
+    let seed = seed();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -10,11 +10,11 @@ use osgi_remote::props;
 use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Value as Json, json};
 
 use crate::support::ipopo_decoder::{self, Decoded};
-use crate::support::tools;
+use crate::support::{seed, tools};
 
 const CASES: usize = 300;
 const SESSION: &str = "4469111c-91c2-4dba-b64f-750d14243fda";
@@ -123,10 +123,11 @@ prop_compose! {
 
 /// Descriptions that are other ones each time, and the same for a seed.
 fn generated() -> Vec<EndpointDescription> {
-    let seed: [u8; 32] = rand::random();
-    println!("generated from the seed {seed:?}");
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    let rng_seed = RngSeed::Fixed(seed());
+    let mut runner = TestRunner::new(ProptestConfig {
+        rng_seed,
+        ..ProptestConfig::default()
+    });
     let strategy = description();
     let mut case = || strategy.new_tree(&mut runner).unwrap().current();
     (0..CASES).map(|_| case()).collect()

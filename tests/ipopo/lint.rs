@@ -4,10 +4,11 @@ use osgi_remote::discovery::etcd::lint::{Effect, Item, Peer, lint};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Value as Json, json};
 
 use crate::support::ipopo_decoder::{self, Decoded};
+use crate::support::seed;
 
 const SESSION: &str = "4469111c-91c2-4dba-b64f-750d14243fda";
 const GOOD: &str = include_str!("../fixtures/ipopo_hello_endpoint.json");
@@ -307,10 +308,11 @@ fn entries() -> Vec<(String, String)> {
         all.iter()
             .map(|damage| (key(), damaged(std::slice::from_ref(damage)))),
     );
-    let seed: [u8; 32] = rand::random();
-    println!("pairs from the seed {seed:?}");
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    let rng_seed = RngSeed::Fixed(seed());
+    let mut runner = TestRunner::new(ProptestConfig {
+        rng_seed,
+        ..ProptestConfig::default()
+    });
     let strategy = (select(all.clone()), select(all));
     for _ in 0..PAIRS {
         let (one, other) = strategy.new_tree(&mut runner).unwrap().current();

@@ -6,6 +6,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::net::Defect;
 use crate::world::{LOOK, World};
 
+/// What the task says that panics where that is the defect.
+pub(crate) const ON_PURPOSE: &str = "this task panics on purpose";
+
 impl World {
     /// Something changes, so that there is something to do wrong.
     pub(crate) async fn misbehave(&mut self, defect: Defect) {
@@ -21,6 +24,11 @@ impl World {
             }
             Defect::ForgetKey => self.forget_a_key().await,
             Defect::KeepLease => self.keep_a_lease(),
+            Defect::Panic => {
+                let panics = async { panic!("{ON_PURPOSE}") };
+                self.culprit = Some(AbortOnDropHandle::new(tokio::spawn(panics)));
+                tokio::time::sleep(LOOK).await;
+            }
             // The network does it all along.
             Defect::InStep => {}
         }
@@ -69,6 +77,6 @@ impl World {
                 tokio::time::sleep(ttl / 3).await;
             }
         };
-        self.kept = Some(AbortOnDropHandle::new(tokio::spawn(keeping)));
+        self.culprit = Some(AbortOnDropHandle::new(tokio::spawn(keeping)));
     }
 }

@@ -19,6 +19,7 @@ mod defects;
 mod findings;
 mod herd;
 mod net;
+mod panics;
 mod party;
 mod plan;
 mod recorder;
@@ -38,6 +39,7 @@ use rand::rngs::StdRng;
 
 use self::checker::{Invariant, broken};
 use self::coverage::Coverage;
+use self::defects::ON_PURPOSE;
 use self::net::Defect;
 use self::plan::{Loss, Plan, Stampede};
 use self::world::{Report, run};
@@ -221,6 +223,14 @@ fn a_registry_that_never_ends_a_lease_is_caught_by_registered_and_no_leaks() {
     let broken = broken(&report.verdicts);
     assert!(broken.contains(&Invariant::Registered), "{}", report.text());
     assert!(broken.contains(&Invariant::NoLeaks), "{}", report.text());
+}
+
+#[test]
+fn a_task_that_panics_and_that_nobody_joins_is_caught() {
+    let report = quiet(Some(Defect::Panic));
+    assert!(report.bent, "no task panicked");
+    let caught = |wrong: &String| wrong.contains("a panic at") && wrong.contains(ON_PURPOSE);
+    assert!(report.wrong.iter().any(caught), "{}", report.text());
 }
 
 /// Sessions that began in one millisecond and lost their connections in one: they come back by and

@@ -10,7 +10,8 @@ use osgi_remote::discovery::etcd::Health;
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{self, ServiceInfo};
 use osgi_remote::feed;
-use osgi_remote::keyspace::{ConnectOptions, WatchConfig, WatchPhase, Watcher};
+use osgi_remote::framework::FrameworkError;
+use osgi_remote::keyspace::{ConnectOptions, Error, WatchConfig, WatchPhase, Watcher};
 use osgi_remote::names::{FrameworkId, SessionId};
 use osgi_remote::network::Network;
 use osgi_remote::services::ServiceId;
@@ -66,7 +67,7 @@ pub(crate) struct Party {
     /// A watch on the keys themselves, with their revisions.
     keys: Option<(Keys, Watcher)>,
     told: Told,
-    book: Book,
+    findings: Findings,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -138,7 +139,7 @@ impl Party {
             listener,
             keys,
             told,
-            book: book.clone(),
+            findings: findings.clone(),
             _tasks: tasks,
         }
     }
@@ -164,7 +165,7 @@ impl Party {
 
     fn gone(&self) {
         for client in self.clients() {
-            self.book.push(What::Gone { client });
+            self.findings.book().push(What::Gone { client });
         }
     }
 
@@ -179,7 +180,7 @@ impl Party {
                 framework,
                 keys,
                 offers,
-                book,
+                findings,
                 identity,
                 ..
             } = self;
@@ -187,9 +188,14 @@ impl Party {
             if let Some((_, watcher)) = keys {
                 watcher.close().await.unwrap();
             }
-            if let Err(error) = framework.shutdown().await {
+            match framework.shutdown().await {
+                Ok(()) => {}
                 // The lease then runs out.
-                book.say(|| format!("{} goes without a goodbye: {error}", identity.ip));
+                Err(FrameworkError::Discovery(error @ Error::Revoke { .. })) => {
+                    let book = findings.book();
+                    book.say(|| format!("{} goes without a goodbye: {error}", identity.ip));
+                }
+                Err(error) => findings.wrong(format!("{} cannot end: {error}", identity.ip)),
             }
         }
     }
@@ -263,14 +269,17 @@ impl Party {
     /// Writes down what its listeners take for the present state, and what it holds.
     pub(crate) fn record(&self, net: &Net) {
         let told = self.told.lock();
-        let entries = told.keys().map(|id| (self.book.key(id), 0)).collect();
+        let entries = told
+            .keys()
+            .map(|id| (self.findings.book().key(id), 0))
+            .collect();
         let listener = self.listener;
-        self.book.push(What::View { listener, entries });
+        self.findings.book().push(What::View { listener, entries });
         if let Some((keys, _)) = &self.keys {
             keys.record();
         }
         let count = net.open(self.identity.ip, REGISTRY);
-        self.book.push(What::Holds {
+        self.findings.book().push(What::Holds {
             client: self.session,
             what: "connections to the registry",
             count: u64::try_from(count).unwrap(),

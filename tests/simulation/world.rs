@@ -18,6 +18,7 @@ use crate::checker::{self, Limits, Record, Verdict, What, broken, check, table};
 use crate::findings::Findings;
 use crate::herd::Herd;
 use crate::net::{Bend, Defect, Net};
+use crate::panics;
 use crate::party::{Calls, Identity, Offer, Party};
 use crate::plan::{Kind, Plan};
 use crate::recorder::Recorder;
@@ -107,8 +108,9 @@ pub(crate) struct World {
     pub(crate) herd: Herd,
     /// A host that does not come back.
     pub(crate) left: Option<usize>,
-    /// Who renews a lease that is not its own, where that is the defect.
-    pub(crate) kept: Option<AbortOnDropHandle<()>>,
+    /// The task that does what is wrong, where the defect is one: that renews a lease which is not
+    /// its own, or panics.
+    pub(crate) culprit: Option<AbortOnDropHandle<()>>,
     /// What went wrong so far.
     pub(crate) troubles: BTreeMap<Kind, u64>,
     /// Counts services and calls, so that each has a name of its own.
@@ -119,16 +121,21 @@ pub(crate) struct World {
 
 /// Runs the world of a seed, in a runtime of its own.
 pub(crate) fn run(seed: u64, plan: Option<Plan>, defect: Option<Defect>, trace: bool) -> Report {
+    panics::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(async {
+    let mut report = runtime.block_on(async {
         let mut rng = StdRng::seed_from_u64(seed);
         let plan = plan.unwrap_or_else(|| Plan::draw(&mut rng));
         World::new(rng, &plan, trace).run(plan, defect).await
-    })
+    });
+    // What is dropped with it is of the world, too.
+    drop(runtime);
+    report.wrong.extend(panics::end());
+    report
 }
 
 impl World {
@@ -146,7 +153,7 @@ impl World {
             leaving: BTreeMap::new(),
             herd: Herd::default(),
             left: None,
-            kept: None,
+            culprit: None,
             troubles: BTreeMap::new(),
             named: 0,
             started: 0,
@@ -174,7 +181,7 @@ impl World {
         if let Some(defect) = defect {
             self.misbehave(defect).await;
         }
-        let bent = self.net.is_bent() || self.kept.is_some();
+        let bent = self.net.is_bent() || self.culprit.is_some();
         self.rest().await;
         self.end().await;
         let history = self.book.history();
@@ -407,7 +414,7 @@ impl World {
     /// Ends all in order: nothing may be left.
     async fn end(&mut self) {
         let Some(seat) = self.seat.take() else { return };
-        drop(self.kept.take());
+        drop(self.culprit.take());
         std::mem::take(&mut self.herd)
             .close(self, &seat.recorder)
             .await;

@@ -23,6 +23,8 @@ pub(crate) enum Defect {
     ForgetKey,
     /// A lease whose session is gone does not end: nothing is done to the network for it.
     KeepLease,
+    /// A task that nobody joins panics: nothing is done to the network for it, either.
+    Panic,
     /// All who connect do so in the same moment, once in a second.
     InStep,
 }

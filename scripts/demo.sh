@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -le 1 ] || { printf 'usage: %s [HOST:PORT of etcd]\n' "$0" >&2; exit 2; }
 etcd="${1:-}"
+# Where another etcd is, and who is let in there, is of no use to the registry that runs here.
+[ -n "$etcd" ] || unset "${!ETCDCTL_@}"
 examples="${CARGO_TARGET_DIR:-target}/debug/examples"
 work="$(mktemp -d)"
 watcher_pid="" exporter_pid="" consumer_pid=""

@@ -259,6 +259,31 @@ async fn ipopos_decoder_reads_what_ipopo_wrote_and_names_what_would_kill_it() {
     assert!(matches!(decoded[2], Decoded::Ignored(_)));
 }
 
+#[test]
+fn what_is_set_where_the_tests_are_started_reaches_no_program_of_theirs() {
+    // Each would keep etcd from starting, or etcdctl from being let in or finding anything.
+    let variables = [
+        ("ETCDCTL_ENDPOINTS", "127.0.0.1:1"),
+        ("ETCDCTL_USER", "nobody:nothing"),
+        ("ETCDCTL_CACERT", "/nonexistent"),
+        ("ETCD_INITIAL_CLUSTER_STATE", "existing"),
+        ("ETCD_CERT_FILE", "/nonexistent"),
+    ];
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "etcd_of_each_version_answers_and_keeps_its_data_over_a_restart",
+        ])
+        .envs(variables)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
 /// Set for the process that the next test starts and kills.
 const VICTIM_VARIABLE: &str = "OSGI_REMOTE_TEST_VICTIM";
 

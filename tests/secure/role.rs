@@ -7,6 +7,7 @@ use osgi_remote::interface::CallError;
 use osgi_remote::keyspace::{ConnectOptions, Credentials, Error, Session};
 use osgi_remote::{Framework, FrameworkBuilder, async_trait, props, remote_service};
 
+use super::support::process::without_settings;
 use super::support::{Etcd, EtcdVersion, Kv, tools};
 use super::users::require_users;
 use super::{ADMIN, ROOT, SOON, config, first_error, watch};
@@ -48,6 +49,7 @@ async fn run(etcd: &Etcd, block: &str, user: Option<&str>) {
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
     let mut command = tokio::process::Command::new("sh");
+    without_settings(command.as_std_mut());
     command
         .args(["-eu", "-c", block])
         .env("PATH", path)

@@ -316,12 +316,6 @@ impl Etcd {
             let url = format!("http://127.0.0.1:{}", port.number);
             command.args(["--listen-metrics-urls", &url]);
         }
-        // The environment can configure etcd too (ETCD_*), and must not reach into a test.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ETCD_") {
-                command.env_remove(name);
-            }
-        }
         let child = OwnedChild::spawn(command).unwrap_or_else(|error| {
             panic!("etcd could not be started (run `make setup-tests`): {error}")
         });

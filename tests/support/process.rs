@@ -37,13 +37,34 @@ fn on_lasting_thread<T: Send + 'static>(spawn: impl FnOnce() -> T + Send + 'stat
     answered.recv().expect("the spawn did not panic")
 }
 
-/// A command whose process is killed by the kernel when its parent dies, however that happens.
+/// Whether a variable tells programs of the tests where their server is, who they are, by which proxy
+/// they reach it, or how much they say.
+fn is_setting(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    let ours = ["ETCD_", "ETCDCTL_", "EMPUSA_"];
+    ours.iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with("_PROXY")
+        || name == "RUST_LOG"
+}
+
+/// Keeps the settings of whoever runs the tests away from a program that a test starts. Call it before
+/// the test's own are set.
+pub fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A command whose process is killed by the kernel when its parent dies, however that happens; it is
+/// [`without_settings`].
 ///
 /// Start it through [`OwnedChild::spawn`]. `setpriv` replaces itself by the program, so the process id
 /// is the program's own.
 pub fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    without_settings(&mut command);
     command
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::etcd::EtcdVersion;
+use super::process::without_settings;
 use super::tools;
 
 const ETCDCTL_WITHIN: Duration = Duration::from_secs(30);
@@ -133,6 +134,7 @@ impl Store {
     /// etcdctl with these arguments, to be started by the caller; it is killed when it is dropped.
     pub fn etcdctl_command(&self, args: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.etcdctl);
+        without_settings(command.as_std_mut());
         command
             .env("ETCDCTL_API", "3")
             .arg("--endpoints")

@@ -8,7 +8,11 @@ pub fn all() -> Vec<(&'static str, Vec<Command>)> {
     vec![
         ("a transaction of 128 and one of 129 operations", limits()),
         ("requests over the limits of etcd and of gRPC", too_large()),
-        ("a revision larger than one answer", large_revision()),
+        ("revisions larger than one answer", large_revisions()),
+        (
+            "one revision larger than one answer, as it happens",
+            large_and_live(),
+        ),
         ("a lease that ends by itself", expiry()),
         ("a watch from the compacted revision", compacted_start()),
         ("a key that a transaction changes twice", twice()),
@@ -86,17 +90,9 @@ fn too_large() -> Vec<Command> {
 }
 
 /// Several revisions of together more than a request may have, and each event with what was before.
-fn large_revision() -> Vec<Command> {
-    let watch = |fragment| Command::Watch {
-        stream: 0,
-        watch: Watch {
-            start: Rev::Start(1),
-            prev: true,
-            fragment,
-            ..Watch::of(Span::ALL)
-        },
-    };
+fn large_revisions() -> Vec<Command> {
     let put = |key| Command::Put(large(key, 1_000_000));
+    let watch = |fragment| watch_with_previous(Rev::Start(1), fragment);
     vec![
         put(b"a"),
         put(b"b"),
@@ -104,12 +100,43 @@ fn large_revision() -> Vec<Command> {
         put(b"b"),
         watch(true),
         watch(false),
-        Command::Delete(Delete {
-            span: Span::ALL,
-            prev: true,
-        }),
+        DELETE_ALL,
     ]
 }
+
+/// The answers to the one watch are fragments, to the other one they are whole.
+fn large_and_live() -> Vec<Command> {
+    let put = |key, length| Command::Put(large(key, length));
+    vec![
+        put(b"a", 1_000_000),
+        put(b"b", 900_000),
+        put(b"c", 300_000),
+        put(b"d", 1_400_000),
+        put(b"e", 10),
+        watch_with_previous(Rev::Unset, true),
+        watch_with_previous(Rev::Unset, false),
+        // Both have told of a mark before it is answered.
+        Command::Progress { stream: 0 },
+        DELETE_ALL,
+    ]
+}
+
+fn watch_with_previous(start: Rev, fragment: bool) -> Command {
+    Command::Watch {
+        stream: 0,
+        watch: Watch {
+            start,
+            prev: true,
+            fragment,
+            ..Watch::of(Span::ALL)
+        },
+    }
+}
+
+const DELETE_ALL: Command = Command::Delete(Delete {
+    span: Span::ALL,
+    prev: false,
+});
 
 fn expiry() -> Vec<Command> {
     let lease = Lease::Slot(1);

@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::request::Terms;
 
 /// A case is over long before; with fewer seconds left something else happened.
-const SECONDS_OF_A_CASE: i64 = 60;
+const SECONDS_OF_A_CASE: i64 = 200;
 const SHOWN_BYTES: usize = 40;
 
 pub fn bytes(bytes: &[u8]) -> String {

@@ -28,12 +28,13 @@ const TIME_TO_LIVE: &str = "/etcdserverpb.Lease/LeaseTimeToLive";
 const LEASES: &str = "/etcdserverpb.Lease/LeaseLeases";
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A lease of fewer seconds could end within its case, and is revoked where it was granted.
 const SHORT_TTL: i64 = 10;
-/// The seconds of a lease that is granted for [`Command::Expire`].
-pub const EXPIRING_TTL: i64 = 3;
+/// The seconds of a lease that is granted for [`Command::Expire`]: what is done under it has to be
+/// done by then, also on a machine that has much else to do.
+pub const EXPIRING_TTL: i64 = 10;
 /// The id that [`Command::CancelUnknown`] names.
 const UNKNOWN_WATCH: i64 = 999;
 
@@ -162,6 +163,10 @@ struct Watching {
     stream: Duplex<PbWatchRequest, PbWatchResponse>,
     /// In the order of the requests: the step, the watch, and the revision that it begins with.
     asked: Vec<(usize, Watch, i64)>,
+    progress_asked: usize,
+    /// The revisions after which, and up to which, what is told is told as it happens: no watch of
+    /// the stream reads from the history.
+    live: Vec<(i64, i64)>,
 }
 
 /// A watch without a key is one of the first key that there can be.
@@ -351,6 +356,8 @@ impl Case<'_> {
         self.streams.entry(number).or_insert_with(|| Watching {
             stream: Duplex::open(channel, WATCH),
             asked: Vec::new(),
+            progress_asked: 0,
+            live: Vec::new(),
         })
     }
 
@@ -364,7 +371,11 @@ impl Case<'_> {
         };
         // The end of such a watch comes when etcd gets to it, and is waited for here.
         let compacted = start != 0 && start < self.compacted;
+        let present = self.terms.present;
         let of = self.stream(stream);
+        if let (Some((_, end)), true) = (of.live.last_mut(), start != 0) {
+            *end = present.min(*end);
+        }
         let before = Stream::of(&of.stream.received().answers).watches.len();
         of.asked.push((number, watch.clone(), begins));
         of.stream.send(request).await;
@@ -408,6 +419,7 @@ impl Case<'_> {
         self.settle().await?;
         let of = self.stream(stream);
         let before = Stream::of(&of.stream.received().answers).progress.len();
+        of.progress_asked += 1;
         of.stream.send(request::progress()).await;
         let waited = of
             .stream
@@ -427,7 +439,8 @@ impl Case<'_> {
         })
     }
 
-    /// Changes a key in the range of each watch and waits until each watch has told of it.
+    /// Changes a key in the range of each watch and waits until each watch has told of it: from then
+    /// on each tells of a change as it happens, and not from the history.
     ///
     /// All these keys change in one revision, so that no watch has anything to tell after it.
     ///
@@ -466,6 +479,11 @@ impl Case<'_> {
                 let (step, ..) = of.asked[index];
                 let problem = format!("the watch of step {step} did not tell of its mark: {why}");
                 self.noted.problems.push(problem);
+            }
+        }
+        for of in self.streams.values_mut() {
+            if of.live.last().is_none_or(|(_, end)| *end < i64::MAX) {
+                of.live.push((deleted, i64::MAX));
             }
         }
         Ok(())
@@ -514,8 +532,15 @@ impl Case<'_> {
             let received = of.stream.received();
             let stream = Stream::of(&received.answers);
             self.noted.problems.extend(stream.problems());
+            // etcd reports by itself every ten minutes, which no case lasts.
+            if stream.progress.len() != of.progress_asked {
+                let (told, asked) = (&stream.progress, of.progress_asked);
+                let problem = format!("progress was asked for {asked} times, and told: {told:?}");
+                self.noted.problems.push(problem);
+            }
             for (told, (step, _, _)) in stream.watches.iter().zip(&of.asked) {
-                self.noted.watches.push((*step, told.show(&self.terms)));
+                let text = told.show(&self.terms, &of.live);
+                self.noted.watches.push((*step, text));
             }
             if let Some(end) = &received.ended {
                 self.noted

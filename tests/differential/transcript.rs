@@ -1,6 +1,7 @@
 //! What each watch of a stream was told, taken apart from all that the stream carried.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use etcd_client::proto::{PbEvent, PbWatchResponse};
 
@@ -14,9 +15,21 @@ pub struct Told {
     marks: Vec<PbWatchResponse>,
     pub canceled: bool,
     events: Vec<PbEvent>,
+    /// The answers that carried the events.
+    answers: Vec<Carried>,
     /// What no server may do.
     problems: Vec<String>,
     /// Whether the next answer continues the last one.
+    fragment: bool,
+}
+
+/// An answer with events.
+#[derive(Debug)]
+struct Carried {
+    /// Where among all events of the watch they are.
+    events: Range<usize>,
+    revision: i64,
+    /// Whether the next answer continues it.
     fragment: bool,
 }
 
@@ -100,8 +113,16 @@ impl Told {
             }
         }
         self.fragment = answer.fragment;
+        let begin = self.events.len();
         self.events.extend(answer.events.iter().cloned());
         let header = answer.header.as_ref().map_or(0, |header| header.revision);
+        if begin < self.events.len() {
+            self.answers.push(Carried {
+                events: begin..self.events.len(),
+                revision: header,
+                fragment: answer.fragment,
+            });
+        }
         if let (Some(last), true) = (self.last_revision(), !answer.events.is_empty())
             && header < last
         {
@@ -121,13 +142,31 @@ impl Told {
         self.events.last().map(revision_of)
     }
 
-    pub fn show(&self, terms: &Terms) -> String {
+    /// What the watch was told. How the events are spread over answers, and of which revisions those
+    /// are, is shown of what was told as it happened; `live` says which revisions those are. What is
+    /// read from the history comes in answers as large, and of a time, as each server likes.
+    pub fn show(&self, terms: &Terms, live: &[(i64, i64)]) -> String {
+        let created = self.marks.first().and_then(|mark| mark.header.as_ref());
+        let created = created.map_or(0, |header| header.revision);
+        let is_live = |event: &PbEvent| {
+            let revision = revision_of(event);
+            let is_in = |(after, to): &(i64, i64)| revision > *after && revision <= *to;
+            revision > created && live.iter().any(is_in)
+        };
         let mut text = String::new();
         for mark in &self.marks {
             let _ = writeln!(text, "{}", terms.show_watch(mark));
         }
-        for event in &self.events {
-            let _ = writeln!(text, "{}", terms.show_event(event));
+        for answer in &self.answers {
+            let events = &self.events[answer.events.clone()];
+            if events.iter().any(is_live) {
+                let fragment = if answer.fragment { " fragment" } else { "" };
+                let revision = terms.show_rev(answer.revision);
+                let _ = writeln!(text, "answer @{revision}{fragment}");
+            }
+            for event in events {
+                let _ = writeln!(text, "{}", terms.show_event(event));
+            }
         }
         text
     }

@@ -16,6 +16,10 @@ pub(crate) enum Kind {
     Outage,
     /// All that a host sends and gets is slow, or lost now and then.
     Slow,
+    /// A host stands still and goes on later: its connections stay, and nothing happens on them.
+    Stall,
+    /// The registry stands still and goes on later, perhaps after leases have run out.
+    Hang,
     /// Connections break.
     Reset,
     /// A process is killed, and mostly starts again under the same ids.
@@ -39,11 +43,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Partition,
         Self::Quarrel,
         Self::Outage,
         Self::Slow,
+        Self::Stall,
+        Self::Hang,
         Self::Reset,
         Self::Kill,
         Self::Goodbye,

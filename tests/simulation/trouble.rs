@@ -8,7 +8,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::checker::{Fault, What};
+use crate::checker::{Client, Fault, Limits, What};
 use crate::net::Quality;
 use crate::plan::{Kind, Plan};
 use crate::service;
@@ -21,6 +21,8 @@ enum Heal {
     Link(Ipv4Addr, Ipv4Addr),
     /// All links of a host are quick again.
     Quick(usize),
+    /// What stood still goes on.
+    Awake(Ipv4Addr),
     /// A host runs again.
     Host(usize),
     Registry,
@@ -34,6 +36,11 @@ pub(crate) struct Troubles {
     ordered: u64,
     cut: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
     slow: BTreeSet<usize>,
+    /// What stands still.
+    stalled: BTreeSet<Ipv4Addr>,
+    registry_is_dead: bool,
+    /// Hosts that hear nothing from the registry, with the clients of whom the checker was told so.
+    deaf: BTreeMap<Ipv4Addr, Vec<Client>>,
 }
 
 const OTHER: Fault = Fault::Other("trouble");
@@ -48,6 +55,9 @@ impl Troubles {
             ordered: 0,
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            registry_is_dead: false,
+            deaf: BTreeMap::new(),
         }
     }
 
@@ -139,6 +149,8 @@ impl Troubles {
                 began
             }
             Kind::Slow => self.slow_down(world, number),
+            Kind::Stall => self.stall(world, ip),
+            Kind::Hang => world.seat.is_some() && self.stall(world, REGISTRY),
             Kind::Reset => {
                 let other = world.rng.random_range(0..=world.identities.len());
                 let other = world.identities.get(other).map_or(REGISTRY, |i| i.ip);
@@ -156,8 +168,11 @@ impl Troubles {
                     return false;
                 }
                 let resets = world.rng.random();
+                self.wake(world, REGISTRY);
                 world.kill_registry(resets);
-                began(world, Fault::CutOff, None);
+                began(world, OTHER, None);
+                self.registry_is_dead = true;
+                self.note_hearing_by(world, REGISTRY);
                 let pause = self.lasting(world, 6_000);
                 self.later(pause, Heal::Registry);
                 true
@@ -175,6 +190,39 @@ impl Troubles {
         there || back
     }
 
+    /// Tells the checker anew whether a host hears the registry. That it is not heard is another
+    /// matter, for the host may still be told of removals.
+    ///
+    /// What arrived before counts as under way for a moment, and is read in it; so this is to be
+    /// called also when a host wakes that is deaf still. What the registry sent before it stood still
+    /// may take longer: a host that it is on its way to is not judged.
+    fn note_hearing(&mut self, world: &World, ip: Ipv4Addr) {
+        for client in self.deaf.remove(&ip).unwrap_or_default() {
+            healed(world, Fault::CutOff, Some(client));
+        }
+        let by = Instant::now() + Limits::for_ttl(world.ttl).in_flight;
+        let is_silent = self.stalled.contains(&REGISTRY) && !world.net.owes(REGISTRY, ip, by);
+        let is_deaf = self.stalled.contains(&ip) || self.cut.contains(&(REGISTRY, ip));
+        if !is_deaf && !is_silent && !self.registry_is_dead {
+            return;
+        }
+        let party = world.parties.iter().flatten();
+        let party = party.filter(|party| party.identity.ip == ip);
+        let clients: Vec<Client> = party.flat_map(|party| party.clients()).collect();
+        for client in &clients {
+            began(world, Fault::CutOff, Some(*client));
+        }
+        self.deaf.insert(ip, clients);
+    }
+
+    /// The same of each host that hears something else now that this one, or the registry, does.
+    fn note_hearing_by(&mut self, world: &World, ip: Ipv4Addr) {
+        let hosts = world.identities.iter().map(|identity| identity.ip);
+        for host in hosts.filter(|host| [*host, REGISTRY].contains(&ip)) {
+            self.note_hearing(world, host);
+        }
+    }
+
     fn cut(&mut self, world: &World, from: Ipv4Addr, to: Ipv4Addr, pause: Duration) -> bool {
         if !self.cut.insert((from, to)) {
             return false;
@@ -183,7 +231,10 @@ impl Troubles {
             .book
             .say(|| format!("nothing goes from {from} to {to} for {pause:?}"));
         world.net.cut(from, to);
-        began_link(world, from, to);
+        began(world, OTHER, None);
+        if from == REGISTRY {
+            self.note_hearing(world, to);
+        }
         self.later(pause, Heal::Link(from, to));
         true
     }
@@ -206,17 +257,45 @@ impl Troubles {
         true
     }
 
+    /// Lets a host, or the registry, stand still.
+    fn stall(&mut self, world: &mut World, ip: Ipv4Addr) -> bool {
+        if self.stalled.contains(&ip) {
+            return false;
+        }
+        let pause = self.lasting(world, 15_000);
+        world
+            .book
+            .say(|| format!("{ip} stands still for {pause:?}"));
+        world.net.stall(ip);
+        began(world, OTHER, None);
+        self.stalled.insert(ip);
+        self.note_hearing_by(world, ip);
+        self.later(pause, Heal::Awake(ip));
+        true
+    }
+
+    /// It goes on, if it stands still.
+    fn wake(&mut self, world: &World, ip: Ipv4Addr) {
+        if self.stalled.remove(&ip) {
+            world.net.resume(ip);
+            self.note_hearing_by(world, ip);
+            healed(world, OTHER, None);
+        }
+    }
+
     fn kill(&mut self, world: &mut World, number: usize) -> bool {
         let Some(party) = world.parties[number].take() else {
             return false;
         };
         let resets = world.rng.random();
         let ip = party.identity.ip;
+        self.wake(world, ip);
         world
             .book
             .say(|| format!("{ip} is killed, resets: {resets}"));
         world.net.crash(ip, resets);
         party.kill();
+        self.note_hearing(world, ip);
         let pause = self.lasting(world, 9_000);
         self.later(pause, Heal::Host(number));
         true
@@ -226,16 +305,22 @@ impl Troubles {
         let Some(seat) = &world.seat else {
             return false;
         };
+        // Who stands still learns only afterwards that it is to end.
+        if self.stalled.contains(&world.identities[number].ip) {
+            return false;
+        }
         let Some(party) = world.parties[number].take() else {
             return false;
         };
         world
             .book
             .say(|| format!("{} says goodbye", party.identity.ip));
+        let ip = party.identity.ip;
         let leaving = tokio::spawn(party.say_goodbye(&seat.recorder));
         world
             .leaving
             .insert(number, AbortOnDropHandle::new(leaving));
+        self.note_hearing(world, ip);
         let pause = self.lasting(world, 9_000);
         self.later(pause, Heal::Host(number));
         true
@@ -251,15 +336,18 @@ impl Troubles {
         match heal {
             Heal::Link(from, to) => {
                 self.cut.remove(&(from, to));
-                // Before anything can arrive.
-                healed_link(world, from, to);
                 world.net.heal(from, to);
+                if from == REGISTRY {
+                    self.note_hearing(world, to);
+                }
+                healed(world, OTHER, None);
             }
             Heal::Quick(number) => {
                 self.slow.remove(&number);
                 links_of(world, number, Quality::GOOD);
                 healed(world, OTHER, None);
             }
+            Heal::Awake(ip) => self.wake(world, ip),
             Heal::Host(number) => {
                 if let Some(leaving) = world.leaving.get(&number)
                     && !leaving.is_finished()
@@ -271,13 +359,13 @@ impl Troubles {
                 world.leaving.remove(&number);
                 world.start_party(number).await;
                 world.offer(number);
-                let ip = world.identities[number].ip;
-                if self.cut.contains(&(REGISTRY, ip)) {
-                    began_link(world, REGISTRY, ip);
-                }
+                self.note_hearing(world, world.identities[number].ip);
             }
             Heal::Registry => {
-                healed(world, Fault::CutOff, None);
+                // Before anybody can come.
+                self.registry_is_dead = false;
+                self.note_hearing_by(world, REGISTRY);
+                healed(world, OTHER, None);
                 world.start_registry().await;
             }
         }
@@ -288,42 +376,17 @@ fn millis(world: &mut World, longest: u64) -> Duration {
     Duration::from_millis(world.rng.random_range(0..=longest))
 }
 
-fn began(world: &World, fault: Fault, client: Option<u32>) {
+fn began(world: &World, fault: Fault, client: Option<Client>) {
     world.book.push(What::Began { fault, client });
 }
 
-fn healed(world: &World, fault: Fault, client: Option<u32>) {
+fn healed(world: &World, fault: Fault, client: Option<Client>) {
     world.book.push(What::Healed { fault, client });
 }
 
 /// Something that is over as soon as it happened.
 fn disturb(world: &World) {
     world.book.push(What::Meddled);
-}
-
-/// Who is cut off by a link that carries nothing: a host that hears nothing from the registry. That
-/// it is not heard is another matter, for it may still be told of removals.
-fn cut_off(world: &World, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u32> {
-    if from != REGISTRY {
-        return Vec::new();
-    }
-    let parties = world.parties.iter().flatten();
-    let of_host = parties.filter(|party| party.identity.ip == to);
-    of_host.flat_map(|party| party.clients()).collect()
-}
-
-fn began_link(world: &World, from: Ipv4Addr, to: Ipv4Addr) {
-    began(world, OTHER, None);
-    for client in cut_off(world, from, to) {
-        began(world, Fault::CutOff, Some(client));
-    }
-}
-
-fn healed_link(world: &World, from: Ipv4Addr, to: Ipv4Addr) {
-    for client in cut_off(world, from, to) {
-        healed(world, Fault::CutOff, Some(client));
-    }
-    healed(world, OTHER, None);
 }
 
 fn links_of(world: &World, number: usize, quality: Quality) {

@@ -99,6 +99,7 @@ impl Network for HostNetwork {
                 .parse()
                 .map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
             let to = SocketAddrV4::new(ip, port);
+            self.net.awake(self.ip).await;
             // As Linux does; who has less patience drops this.
             let mut again = Duration::from_secs(1);
             loop {
@@ -155,6 +156,7 @@ impl Listener for Listening {
     fn accept(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
             loop {
+                self.net.awake(*self.address.ip()).await;
                 let end = self.backlog.ends.lock().pop_front();
                 if let Some(end) = end {
                     return Ok(Box::new(end) as Box<dyn Stream>);

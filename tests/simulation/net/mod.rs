@@ -6,6 +6,12 @@
 //! ends: loss is a delay, because TCP sends again, and a cut holds up what is on its way until it is
 //! healed, or somebody loses patience. A host that crashes is silent; who sends to it after it is
 //! up again is told that there is no such connection.
+//!
+//! A host can stand still, as a process that is stopped does: its kernel takes connections and what
+//! arrives on them, up to the window, and its program reads, writes, accepts, begins and closes none
+//! until it goes on. Its timers cannot stand still, because all hosts share tokio's one clock: it
+//! sees its deadlines pass one by one, as if it were cut off, and not all at once when it goes on.
+//! That is for the machines' own schedules and for real processes (`tests/faults/`).
 
 mod bend;
 mod host;
@@ -69,6 +75,10 @@ struct Host {
     boots: u32,
     /// When something from another host was last read, by that host.
     heard: BTreeMap<Ipv4Addr, Instant>,
+    stalled: bool,
+    goes_on: Arc<Notify>,
+    /// Ends of connections that it would have closed, had it not stood still.
+    unclosed: Vec<(u64, usize)>,
 }
 
 /// Connections that are made and not accepted yet.
@@ -169,6 +179,7 @@ impl Net {
     /// as when a process is killed; without, they have to find out.
     pub(crate) fn crash(&self, ip: Ipv4Addr, resets: bool) {
         let mut state = self.0.lock();
+        state.resume(ip);
         state.hosts.entry(ip).or_default().up = false;
         state.listeners.retain(|address, _| *address.ip() != ip);
         for number in state.of_host(ip) {
@@ -189,6 +200,38 @@ impl Net {
                     connection.pipes[1 - side].wake();
                 }
             }
+        }
+    }
+
+    /// Lets a host stand still.
+    pub(crate) fn stall(&self, ip: Ipv4Addr) {
+        self.0.lock().hosts.entry(ip).or_default().stalled = true;
+    }
+
+    /// Lets it go on where it was.
+    pub(crate) fn resume(&self, ip: Ipv4Addr) {
+        self.0.lock().resume(ip);
+    }
+
+    /// Whether something that one host has sent to another is not read by then.
+    pub(crate) fn owes(&self, from: Ipv4Addr, to: Ipv4Addr, by: Instant) -> bool {
+        let mut state = self.0.lock();
+        let held_up = state.is_stalled(to) || state.link(from, to).cut_since.is_some();
+        let mut pipes = state.connections.values().flat_map(|c| {
+            let sides = (0..2).filter(|side| c.hosts[*side] == from && c.hosts[1 - side] == to);
+            sides.map(|side| c.pipes[side].last_data())
+        });
+        pipes.any(|last| last.is_some_and(|at| held_up || at > by))
+    }
+
+    /// Waits until a host goes on, if it stands still.
+    async fn awake(&self, ip: Ipv4Addr) {
+        loop {
+            let goes_on = match self.0.lock().hosts.get(&ip) {
+                Some(host) if host.stalled => Arc::clone(&host.goes_on).notified_owned(),
+                _ => return,
+            };
+            goes_on.await;
         }
     }
 
@@ -263,6 +306,26 @@ impl State {
             quality: Quality::GOOD,
             cut_since: None,
         })
+    }
+
+    fn is_stalled(&self, ip: Ipv4Addr) -> bool {
+        self.hosts.get(&ip).is_some_and(|host| host.stalled)
+    }
+
+    fn resume(&mut self, ip: Ipv4Addr) {
+        let Some(host) = self.hosts.get_mut(&ip) else {
+            return;
+        };
+        host.stalled = false;
+        host.goes_on.notify_waiters();
+        for (number, side) in std::mem::take(&mut host.unclosed) {
+            self.drop_end(number, side);
+        }
+        for number in self.of_host(ip) {
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.pipes.iter_mut().for_each(Pipe::wake);
+            }
+        }
     }
 
     fn of_host(&self, ip: Ipv4Addr) -> Vec<u64> {
@@ -364,6 +427,12 @@ impl State {
 
     /// A program dropped its stream.
     fn drop_end(&mut self, number: u64, side: usize) {
+        let held_by = self.connections.get(&number).filter(|c| !c.dead[side]);
+        let host = held_by.and_then(|c| self.hosts.get_mut(&c.hosts[side]));
+        if let Some(host) = host.filter(|host| host.stalled) {
+            host.unclosed.push((number, side));
+            return;
+        }
         self.send(number, side, Kind::Fin);
         let Some(connection) = self.connections.get_mut(&number) else {
             return;

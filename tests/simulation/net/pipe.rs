@@ -99,12 +99,28 @@ impl Pipe {
         }
     }
 
+    /// When the last bytes arrive that nobody has read yet.
+    pub(super) fn last_data(&self) -> Option<Instant> {
+        let data = |s: &&Segment| matches!(s.kind, Kind::Data(_));
+        self.segments.iter().rfind(data).map(|s| s.at)
+    }
+
+    /// Tells the reader when something has changed.
+    pub(super) fn keep_reader(&mut self, cx: &Context<'_>) {
+        self.reader = Some(cx.waker().clone());
+    }
+
+    /// Tells the writer when something has changed.
+    pub(super) fn keep_writer(&mut self, cx: &Context<'_>) {
+        self.writer = Some(cx.waker().clone());
+    }
+
     /// How many bytes may be written, at least one.
     pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<usize> {
         if self.bytes < WINDOW {
             return Poll::Ready(WINDOW - self.bytes);
         }
-        self.writer = Some(cx.waker().clone());
+        self.keep_writer(cx);
         Poll::Pending
     }
 
@@ -149,7 +165,7 @@ impl Pipe {
             }
             return Ok(Found::Bytes(read));
         }
-        self.reader = Some(cx.waker().clone());
+        self.keep_reader(cx);
         let next = self.segments.front().map(|segment| segment.at);
         let held_up = |at: &Instant| cut_since.is_some_and(|since| *at > since);
         Ok(Found::Later(next.filter(|at| !held_up(at))))

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::Net;
 use super::pipe::{Found, Kind};
+use super::{Net, State};
 
 /// One end of a connection, in the hands of a program.
 #[derive(Debug)]
@@ -45,9 +45,14 @@ impl End {
         let writer = 1 - self.side;
         let [from, to] = [connection.hosts[writer], connection.hosts[self.side]];
         let cut_since = state.link(from, to).cut_since;
+        let is_stalled = state.is_stalled(to);
         let Some(connection) = state.connections.get_mut(&self.number) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
+        if is_stalled {
+            connection.pipes[writer].keep_reader(cx);
+            return Poll::Pending;
+        }
         let found = connection.pipes[writer].read(cx, cut_since, buf)?;
         if let Found::Bytes(size) = found
             && size > 0
@@ -91,12 +96,16 @@ impl AsyncWrite for End {
     ) -> Poll<io::Result<usize>> {
         let mut state = self.net.0.lock();
         let (number, side) = (self.number, self.side);
-        let Some(connection) = state.connections.get_mut(&number) else {
+        let Some(connection) = state.connections.get(&number) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         if connection.dead[side] {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        ready!(state.poll_awake(number, side, cx));
+        let Some(connection) = state.connections.get_mut(&number) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
         if self.finished || connection.pipes[1 - side].is_reset() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -112,12 +121,29 @@ impl AsyncWrite for End {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.finished, true) {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.finished {
             let mut state = self.net.0.lock();
+            ready!(state.poll_awake(self.number, self.side, cx));
             state.send(self.number, self.side, Kind::Fin);
+            drop(state);
+            self.finished = true;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl State {
+    /// Whether the host of a side that writes goes on.
+    fn poll_awake(&mut self, number: u64, side: usize, cx: &Context<'_>) -> Poll<()> {
+        let host = self.connections.get(&number).map(|c| c.hosts[side]);
+        if !host.is_some_and(|host| self.is_stalled(host)) {
+            return Poll::Ready(());
+        }
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.pipes[side].keep_writer(cx);
+        }
+        Poll::Pending
     }
 }
 

@@ -179,6 +179,70 @@ async fn what_a_host_sent_before_its_crash_and_nobody_got_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_stands_still_reads_and_writes_nothing_and_goes_on_where_it_was() {
+    let pair = Pair::new().await;
+    let (mut near, mut far) = pair.connect().await;
+    pair.net.stall(B);
+    near.write_all(b"there").await.unwrap();
+    {
+        let reading = tokio::time::timeout(60 * SECOND, read(&mut far, 5)).await;
+        assert!(reading.is_err(), "it read: {reading:?}");
+        let writing = tokio::time::timeout(60 * SECOND, far.write_all(b"back")).await;
+        assert!(writing.is_err(), "it wrote: {writing:?}");
+        let accepting = tokio::time::timeout(60 * SECOND, pair.listener.accept());
+        // Its kernel takes the connection, its program does not.
+        let (made, accepted) = tokio::join!(pair.a.connect("10.0.0.2", 80, LIMIT), accepting);
+        made.unwrap();
+        assert!(accepted.is_err(), "it accepted");
+    }
+    let now = Instant::now();
+    assert!(pair.net.owes(A, B, now) && !pair.net.owes(B, A, now));
+    pair.net.resume(B);
+    let start = Instant::now();
+    assert_eq!(read(&mut far, 5).await.unwrap(), b"there");
+    assert_eq!(
+        start.elapsed(),
+        Duration::ZERO,
+        "it had arrived long before"
+    );
+    far.write_all(b"back").await.unwrap();
+    assert_eq!(read(&mut near, 4).await.unwrap(), b"back");
+    pair.listener.accept().await.unwrap();
+    assert!(!pair.net.owes(A, B, now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_host_closes_while_it_stands_still_is_closed_when_it_goes_on() {
+    let pair = Pair::new().await;
+    let (mut near, far) = pair.connect().await;
+    pair.net.stall(B);
+    drop(far);
+    let waiting = tokio::time::timeout(60 * SECOND, read(&mut near, 1)).await;
+    assert!(waiting.is_err(), "it closed: {waiting:?}");
+    pair.net.resume(B);
+    let error = read(&mut near, 1).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_killed_while_it_stands_still_starts_anew() {
+    let pair = Pair::new().await;
+    let (mut near, far) = pair.connect().await;
+    pair.net.stall(B);
+    pair.net.crash(B, true);
+    drop(far);
+    let error = read(&mut near, 1).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    let network = pair.net.boot(B);
+    let listener = network.listen("10.0.0.2:80").await.unwrap();
+    let connecting = pair.a.connect("10.0.0.2", 80, LIMIT);
+    let (near, far) = tokio::join!(connecting, listener.accept());
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    near.write_all(b"new").await.unwrap();
+    assert_eq!(read(&mut far, 3).await.unwrap(), b"new");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_waits_for_a_reader_that_does_not_read() {
     let pair = Pair::new().await;
     let (mut near, mut far) = pair.connect().await;

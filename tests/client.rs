@@ -29,6 +29,11 @@ on_each_server!(
     a_dead_endpoint_is_passed_over_by_reads_and_writes,
     the_server_tells_of_itself_and_of_its_members,
     clones_that_call_at_once_share_one_connection,
+    a_read_moves_on_from_a_server_that_falls_silent,
+    a_write_that_may_have_been_done_is_not_repeated_and_says_so,
+    a_lease_whose_grant_was_not_answered_is_granted_once,
+    a_connection_that_was_cut_between_two_calls_is_not_noticed,
+    a_server_that_was_wiped_is_read_as_it_is_now,
 );
 
 const SOON: Duration = Duration::from_secs(20);
@@ -312,7 +317,7 @@ async fn clones_that_call_at_once_share_one_connection(etcd: Server) {
 }
 
 /// A client of two proxies in front of one server, with short limits.
-async fn behind_two_proxies(etcd: &Etcd) -> (Client, Proxy, Proxy) {
+async fn behind_two_proxies(etcd: &Store) -> (Client, Proxy, Proxy) {
     let (first, second) = (
         Proxy::to(etcd.address()).await,
         Proxy::to(etcd.address()).await,
@@ -323,9 +328,7 @@ async fn behind_two_proxies(etcd: &Etcd) -> (Client, Proxy, Proxy) {
     (Client::new(options).unwrap(), first, second)
 }
 
-#[tokio::test]
-async fn a_read_moves_on_from_a_server_that_falls_silent() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_read_moves_on_from_a_server_that_falls_silent(etcd: Server) {
     let (client, first, second) = behind_two_proxies(&etcd).await;
     client.put("k", "v", None).await.unwrap();
     let silent = Mode {
@@ -338,9 +341,7 @@ async fn a_read_moves_on_from_a_server_that_falls_silent() {
     assert_eq!(client.endpoint().to_string(), second.address());
 }
 
-#[tokio::test]
-async fn a_write_that_may_have_been_done_is_not_repeated_and_says_so() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_write_that_may_have_been_done_is_not_repeated_and_says_so(etcd: Server) {
     let (client, first, second) = behind_two_proxies(&etcd).await;
     client.put("k", "1", None).await.unwrap();
     // It is carried out, and its answer is lost.
@@ -372,9 +373,7 @@ async fn a_write_that_may_have_been_done_is_not_repeated_and_says_so() {
     assert_eq!(second.traffic().connections, 1);
 }
 
-#[tokio::test]
-async fn a_lease_whose_grant_was_not_answered_is_granted_once() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_lease_whose_grant_was_not_answered_is_granted_once(etcd: Server) {
     let (client, first, _second) = behind_two_proxies(&etcd).await;
     client.get("k").await.unwrap();
     let deaf = Mode {
@@ -387,9 +386,7 @@ async fn a_lease_whose_grant_was_not_answered_is_granted_once() {
     assert_eq!(etcd.leases().await, [lease.id]);
 }
 
-#[tokio::test]
-async fn a_connection_that_was_cut_between_two_calls_is_not_noticed() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_connection_that_was_cut_between_two_calls_is_not_noticed(etcd: Server) {
     let proxy = Proxy::to(etcd.address()).await;
     let client = Client::new(ConnectOptions::parse(&proxy.address()).unwrap()).unwrap();
     client.put("k", "v", None).await.unwrap();
@@ -414,17 +411,13 @@ async fn a_stopped_server_is_an_error_that_names_it_within_the_limit() {
     etcd.resume();
 }
 
-#[tokio::test]
-async fn a_server_that_was_wiped_is_read_as_it_is_now() {
-    let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_server_that_was_wiped_is_read_as_it_is_now(mut etcd: Server) {
     let client = client(&etcd);
     for n in 0..20 {
         client.put(format!("k/{n}"), "v", None).await.unwrap();
     }
     let before = client.list(Range::prefix("k/")).await.unwrap();
-    etcd.kill9();
-    etcd.wipe();
-    etcd.restart().await;
+    etcd.restart_empty().await;
     let after = within(client.list(Range::prefix("k/"))).await.unwrap();
     assert_eq!(after.entries, []);
     assert!(after.revision < before.revision);

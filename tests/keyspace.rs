@@ -27,12 +27,15 @@ on_each_server!(
     dropping_the_future_does_not_take_the_wish_back,
     the_session_keys_own_value_changes_under_its_lease_and_outlives_it,
     a_value_over_the_limit_is_refused_before_anything_is_sent,
+    a_value_that_only_etcd_refuses_fails_its_own_caller_and_blocks_no_other,
     a_key_outside_the_session_is_refused,
     a_dead_endpoint_of_the_list_is_passed_over,
     a_session_id_in_use_is_an_error_until_its_holder_is_gone,
     a_takeover_replaces_the_keys_of_the_other_and_does_not_come_back,
     a_lease_revoked_by_hand_is_replaced_and_all_keys_come_back,
     a_key_deleted_by_hand_comes_back_and_a_stray_key_goes,
+    a_wiped_etcd_is_filled_again_and_the_watcher_tells_the_difference,
+    a_cut_connection_is_taken_up_from_the_cursor_and_not_by_a_listing,
     a_listing_in_pages_under_load_misses_nothing_and_delivers_nothing_twice,
 );
 
@@ -298,34 +301,31 @@ async fn a_value_over_the_limit_is_refused_before_anything_is_sent(etcd: Server)
     assert_eq!(session.status().borrow().wanted, 0);
 }
 
-#[tokio::test]
-async fn a_value_that_only_etcd_refuses_fails_its_own_caller_and_blocks_no_other() {
-    for version in EtcdVersion::ALL {
-        let etcd = Etcd::start_with(version, &["--max-request-bytes", "100000"]).await;
-        let session = open(&etcd, 10);
-        session.ready_within(SOON).await.unwrap();
-        session.put(format!("{ROOT}/k3"), "old").await.unwrap();
-        let mut puts: Vec<_> = (0..20)
-            .map(|n| {
-                let value = vec![b'x'; if n == 3 { 700_000 } else { 2_000 }];
-                session.put(format!("{ROOT}/k{n}"), value)
-            })
-            .collect();
-        let error = puts.remove(3).await.unwrap_err();
-        assert!(matches!(&error, Error::RefusedSize { .. }), "{error}");
-        for put in puts {
-            put.await.unwrap();
-        }
-        held(&session).await;
-        let stored = stored(&etcd).await;
-        assert_eq!(stored.len(), 21);
-        // The refused key keeps what it had.
-        assert!(
-            stored
-                .iter()
-                .any(|(key, value, _)| key.ends_with("k3") && value == "old")
-        );
+async fn a_value_that_only_etcd_refuses_fails_its_own_caller_and_blocks_no_other(etcd: Server) {
+    let etcd = etcd.with_request_limit(100_000).await;
+    let session = open(&etcd, 10);
+    session.ready_within(SOON).await.unwrap();
+    session.put(format!("{ROOT}/k3"), "old").await.unwrap();
+    let mut puts: Vec<_> = (0..20)
+        .map(|n| {
+            let value = vec![b'x'; if n == 3 { 700_000 } else { 2_000 }];
+            session.put(format!("{ROOT}/k{n}"), value)
+        })
+        .collect();
+    let error = puts.remove(3).await.unwrap_err();
+    assert!(matches!(&error, Error::RefusedSize { .. }), "{error}");
+    for put in puts {
+        put.await.unwrap();
     }
+    held(&session).await;
+    let stored = stored(&etcd).await;
+    assert_eq!(stored.len(), 21);
+    // The refused key keeps what it had.
+    assert!(
+        stored
+            .iter()
+            .any(|(key, value, _)| key.ends_with("k3") && value == "old")
+    );
 }
 
 async fn a_key_outside_the_session_is_refused(etcd: Server) {
@@ -546,43 +546,38 @@ async fn a_key_deleted_by_hand_comes_back_and_a_stray_key_goes(etcd: Server) {
     .await;
 }
 
-#[tokio::test]
-async fn a_wiped_etcd_is_filled_again_and_the_watcher_tells_the_difference() {
-    for version in EtcdVersion::ALL {
-        let mut etcd = Etcd::start(version).await;
-        let recorder = Recorder::default();
-        let _watcher = recorder.watch(&etcd);
-        let session = open(&etcd, 5);
-        session.put(format!("{ROOT}/a"), "1").await.unwrap();
-        etcd.etcdctl(&["put", "top/other", "x"]).await;
-        // Wear the revisions, so that they go back.
-        for n in 0..20 {
-            etcd.etcdctl(&["put", "elsewhere", &n.to_string()]).await;
-        }
-        recorder.agrees_with(&etcd).await;
-
-        etcd.wipe();
-        etcd.restart().await;
-        eventually(SOON, "the session's two keys", async || {
-            match stored(&etcd).await.len() {
-                2 => Ok(()),
-                seen => Err(seen),
-            }
-        })
-        .await;
-        eventually(SOON, "the watcher to notice", async || {
-            match recorder.view().histories_lost {
-                0 => Err("it has not"),
-                _ => Ok(()),
-            }
-        })
-        .await;
-        recorder.agrees_with(&etcd).await;
-        let view = recorder.view();
-        assert_eq!(view.keys.len(), 2);
-        // The session's own keys may be missed for a moment, or not.
-        assert!(view.deletes.iter().any(|key| key == "top/other"));
+async fn a_wiped_etcd_is_filled_again_and_the_watcher_tells_the_difference(mut etcd: Server) {
+    let recorder = Recorder::default();
+    let _watcher = recorder.watch(&etcd);
+    let session = open(&etcd, 5);
+    session.put(format!("{ROOT}/a"), "1").await.unwrap();
+    etcd.etcdctl(&["put", "top/other", "x"]).await;
+    // Wear the revisions, so that they go back.
+    for n in 0..20 {
+        etcd.etcdctl(&["put", "elsewhere", &n.to_string()]).await;
     }
+    recorder.agrees_with(&etcd).await;
+
+    etcd.restart_empty().await;
+    eventually(SOON, "the session's two keys", async || {
+        match stored(&etcd).await.len() {
+            2 => Ok(()),
+            seen => Err(seen),
+        }
+    })
+    .await;
+    eventually(SOON, "the watcher to notice", async || {
+        match recorder.view().histories_lost {
+            0 => Err("it has not"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    recorder.agrees_with(&etcd).await;
+    let view = recorder.view();
+    assert_eq!(view.keys.len(), 2);
+    // The session's own keys may be missed for a moment, or not.
+    assert!(view.deletes.iter().any(|key| key == "top/other"));
 }
 
 #[tokio::test]
@@ -618,9 +613,7 @@ async fn a_compaction_while_cut_off_is_bridged_by_a_listing() {
     }
 }
 
-#[tokio::test]
-async fn a_cut_connection_is_taken_up_from_the_cursor_and_not_by_a_listing() {
-    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+async fn a_cut_connection_is_taken_up_from_the_cursor_and_not_by_a_listing(etcd: Server) {
     let recorder = Recorder::default();
     let proxy = Proxy::to(&etcd).await;
     let options = ConnectOptions::parse(&proxy.address).unwrap();

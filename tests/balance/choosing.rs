@@ -5,10 +5,15 @@ use osgi_remote::services::ServiceEventKind;
 
 use crate::*;
 
-#[tokio::test]
-async fn a_change_of_ranking_at_the_exporter_moves_the_calls() {
+on_each_server!([embedded, etcd_3_5](
+    a_change_of_ranking_at_the_exporter_moves_the_calls,
+    priority_and_weight_cross_beside_the_properties_and_decide,
+    an_export_tells_its_traits_version_and_a_consumer_of_another_gets_none,
+));
+
+async fn a_change_of_ranking_at_the_exporter_moves_the_calls(etcd: Server) {
     // OSGi rules C03 and G04.
-    let (etcd, book) = (etcd().await, Book::default());
+    let book = Book::default();
     let a = Host::start(&etcd, "a", &book, props! { "service.ranking" => 1_i32 }).await;
     let b = Host::start(&etcd, "b", &book, props! { "service.ranking" => 2_i32 }).await;
     let guest = guest(&etcd, 2).await;
@@ -27,9 +32,8 @@ async fn a_change_of_ranking_at_the_exporter_moves_the_calls() {
     b.shutdown().await;
 }
 
-#[tokio::test]
-async fn priority_and_weight_cross_beside_the_properties_and_decide() {
-    let (etcd, book) = (etcd().await, Book::default());
+async fn priority_and_weight_cross_beside_the_properties_and_decide(etcd: Server) {
+    let book = Book::default();
     let announced = |priority: i32, weight: i32| {
         props! {
             "ecf.endpoint.discovery.priority" => priority,
@@ -80,10 +84,9 @@ mod later {
     }
 }
 
-#[tokio::test]
-async fn an_export_tells_its_traits_version_and_a_consumer_of_another_gets_none() {
+async fn an_export_tells_its_traits_version_and_a_consumer_of_another_gets_none(etcd: Server) {
     // OSGi rules D09 and I07.
-    let (etcd, book) = (etcd().await, Book::default());
+    let book = Book::default();
     let old = Host::start(&etcd, "old", &book, props! {}).await;
     let new = "endpoint.package.version.org.example.counted";
     let new = Host::start(&etcd, "new", &book, props! {}.with(new, "2.1.0")).await;

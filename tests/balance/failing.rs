@@ -11,6 +11,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    one_of_three_is_killed_and_no_call_that_may_be_repeated_fails,
+    one_of_three_stalls_and_no_call_that_may_be_repeated_fails,
+    one_of_three_answers_with_errors_and_no_call_that_may_be_repeated_fails,
+    an_outage_of_all_is_not_multiplied_and_ends_by_itself,
+));
+
 /// An endpoint that takes each request and gives no answer: HTTP 500, or a
 /// broken connection.
 struct Liar {
@@ -20,7 +27,7 @@ struct Liar {
 }
 
 impl Liar {
-    async fn start(etcd: &Etcd, answer: &'static str) -> Self {
+    async fn start(etcd: &Store, answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/xml-rpc", listener.local_addr().unwrap());
         let calls = Arc::<AtomicUsize>::default();
@@ -94,9 +101,8 @@ async fn all_is_well(counted: &Arc<dyn Counted>, book: &Book) {
     assert!(twice.is_empty(), "sent twice: {twice:?}");
 }
 
-#[tokio::test]
-async fn one_of_three_is_killed_and_no_call_that_may_be_repeated_fails() {
-    let (etcd, book) = (etcd().await, Book::default());
+async fn one_of_three_is_killed_and_no_call_that_may_be_repeated_fails(etcd: Server) {
+    let book = Book::default();
     let mut hosts = Vec::new();
     for name in ["a", "b", "c"] {
         hosts.push(Host::start(&etcd, name, &book, props! {}).await);
@@ -136,9 +142,8 @@ async fn one_of_three_is_killed_and_no_call_that_may_be_repeated_fails() {
     }
 }
 
-#[tokio::test]
-async fn one_of_three_stalls_and_no_call_that_may_be_repeated_fails() {
-    let (etcd, book) = (etcd().await, Book::default());
+async fn one_of_three_stalls_and_no_call_that_may_be_repeated_fails(etcd: Server) {
+    let book = Book::default();
     let mut hosts = Vec::new();
     for name in ["a", "b", "c"] {
         hosts.push(Host::start(&etcd, name, &book, props! {}).await);
@@ -167,13 +172,12 @@ async fn one_of_three_stalls_and_no_call_that_may_be_repeated_fails() {
     }
 }
 
-#[tokio::test]
-async fn one_of_three_answers_with_errors_and_no_call_that_may_be_repeated_fails() {
+async fn one_of_three_answers_with_errors_and_no_call_that_may_be_repeated_fails(etcd: Server) {
     for answer in [
         "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
         "",
     ] {
-        let (etcd, book) = (etcd().await, Book::default());
+        let book = Book::default();
         let a = Host::start(&etcd, "a", &book, props! {}).await;
         let b = Host::start(&etcd, "b", &book, props! {}).await;
         let liar = Liar::start(&etcd, answer).await;
@@ -208,9 +212,8 @@ impl Interceptor for Attempts {
     }
 }
 
-#[tokio::test]
-async fn an_outage_of_all_is_not_multiplied_and_ends_by_itself() {
-    let (etcd, book) = (etcd().await, Book::default());
+async fn an_outage_of_all_is_not_multiplied_and_ends_by_itself(etcd: Server) {
+    let book = Book::default();
     let mut hosts = Vec::new();
     for name in ["a", "b", "c"] {
         hosts.push(Host::start(&etcd, name, &book, props! {}).await);

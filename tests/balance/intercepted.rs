@@ -6,6 +6,12 @@ use osgi_remote::interface::{Call, Data, Metadata, caller_metadata, with_metadat
 
 use crate::*;
 
+on_each_server!([embedded, etcd_3_5](
+    a_trace_and_metadata_cross_to_a_rust_peer,
+    who_shows_no_known_token_is_refused_before_the_service_is_reached,
+    metadata_that_breaks_the_limits_is_refused_by_the_server,
+));
+
 /// What a service can know of its caller.
 #[remote_service("org.example.Asked")]
 trait Asked {
@@ -50,9 +56,7 @@ async fn asked(framework: &Framework) -> Arc<dyn Asked> {
     asked.await.unwrap()
 }
 
-#[tokio::test]
-async fn a_trace_and_metadata_cross_to_a_rust_peer() {
-    let etcd = etcd().await;
+async fn a_trace_and_metadata_cross_to_a_rust_peer(etcd: Server) {
     let host = builder(&etcd).server_interceptor(Tracing::new());
     let host = host.start().await.unwrap();
     let _export = host
@@ -84,10 +88,9 @@ async fn a_trace_and_metadata_cross_to_a_rust_peer() {
     host.shutdown().await.unwrap();
 }
 
-#[tokio::test]
-async fn who_shows_no_known_token_is_refused_before_the_service_is_reached() {
+async fn who_shows_no_known_token_is_refused_before_the_service_is_reached(etcd: Server) {
     // OSGi rule C07.
-    let (etcd, book) = (etcd().await, Book::default());
+    let book = Book::default();
     let host = builder(&etcd).server_interceptor(RequireBearer::any_of(["s3cret"]));
     let host = host.start().await.unwrap();
     let calls = Arc::<AtomicUsize>::default();
@@ -128,10 +131,9 @@ async fn who_shows_no_known_token_is_refused_before_the_service_is_reached() {
     host.shutdown().await.unwrap();
 }
 
-#[tokio::test]
-async fn metadata_that_breaks_the_limits_is_refused_by_the_server() {
+async fn metadata_that_breaks_the_limits_is_refused_by_the_server(etcd: Server) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let (etcd, book) = (etcd().await, Book::default());
+    let book = Book::default();
     let host = Host::start(&etcd, "a", &book, props! {}).await;
     let endpoint = host.framework.admin().exported()[0].clone();
     let url = endpoint

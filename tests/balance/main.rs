@@ -1,5 +1,6 @@
 //! One proxy over several endpoints, and interceptors: frameworks that find
-//! each other through a real etcd and call each other by real XML-RPC.
+//! each other through the embedded registry or a real etcd, and call each
+//! other by real XML-RPC.
 #![cfg(feature = "xmlrpc")]
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +23,7 @@ use osgi_remote::calls::Balance;
 use osgi_remote::interface::CallError;
 use osgi_remote::properties::Properties;
 use osgi_remote::{Export, Framework, FrameworkBuilder, async_trait, props, remote_service};
-use support::{Etcd, EtcdVersion, eventually};
+use support::{Server, Store, eventually, on_each_server};
 
 /// Generous, since all tests share few cores.
 const SOON: Duration = Duration::from_secs(30);
@@ -99,7 +100,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(etcd: &Etcd, name: &'static str, book: &Book, properties: Properties) -> Self {
+    async fn start(etcd: &Store, name: &'static str, book: &Book, properties: Properties) -> Self {
         let framework = builder(etcd).start().await.unwrap();
         let (calls, stalls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let service = CountedImpl {
@@ -131,18 +132,14 @@ impl Host {
     }
 }
 
-async fn etcd() -> Etcd {
-    Etcd::start(EtcdVersion::V3_5).await
-}
-
-fn builder(etcd: &Etcd) -> FrameworkBuilder {
+fn builder(etcd: &Store) -> FrameworkBuilder {
     Framework::builder()
         .etcd(etcd.endpoint())
         .xmlrpc("127.0.0.1:0")
 }
 
 /// A framework that has so many proxies.
-async fn guest(etcd: &Etcd, proxies: usize) -> Framework {
+async fn guest(etcd: &Store, proxies: usize) -> Framework {
     let guest = builder(etcd).start().await.unwrap();
     knows(&guest, proxies).await;
     guest

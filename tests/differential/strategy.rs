@@ -257,7 +257,13 @@ fn watch() -> impl Strategy<Value = Watch> {
     (span(), start, id, flags).prop_map(
         |(span, start, id, (no_put, no_delete, prev, fragment, progress))| Watch {
             span,
-            start,
+            // A watch that tells of nothing does not tell when it is done with the history, either:
+            // whether a compaction comes before would be a matter of time.
+            start: if no_put && no_delete {
+                Rev::Unset
+            } else {
+                start
+            },
             id,
             no_put,
             no_delete,

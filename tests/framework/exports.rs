@@ -1,6 +1,7 @@
 //! Services that cannot be exported as they ask.
 
 use osgi_remote::endpoint::EndpointDescription;
+use osgi_remote::names::SessionId;
 use osgi_remote::properties::Value;
 use osgi_remote::services::Service;
 
@@ -11,6 +12,10 @@ on_each_server!([embedded, etcd_3_5](
     what_cannot_be_exported_is_not_even_registered,
     what_cannot_be_exported_is_told_where_exports_stand,
     a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_it_is_free,
+    an_endpoint_that_etcd_itself_refuses_harms_no_other_of_the_same_session,
+    the_log_tells_what_the_admin_does_under_the_names_of_osgi,
+    the_log_tells_what_fails_with_its_cause_and_endpoint,
+    a_property_that_cannot_be_carried_is_left_out_and_the_rest_is_announced,
 ));
 
 /// Why the service is not announced.
@@ -56,9 +61,8 @@ async fn announced_after_all(export: &Export) {
     .await;
 }
 
-#[tokio::test]
-async fn an_endpoint_that_etcd_itself_refuses_harms_no_other_of_the_same_session() {
-    let etcd = Etcd::start_with(EtcdVersion::V3_5, &["--max-request-bytes", "100000"]).await;
+async fn an_endpoint_that_etcd_itself_refuses_harms_no_other_of_the_same_session(etcd: Server) {
+    let etcd = etcd.with_request_limit(100_000).await;
     let healthy = Healthy::start(&etcd).await;
     let big = export(&healthy.host, props! { "big" => "x".repeat(200_000) });
     let error = not_announced(&big).await;
@@ -170,10 +174,8 @@ async fn a_port_that_is_taken_is_told_by_its_address_and_the_export_comes_when_i
 }
 
 /// Rule V07.
-#[tokio::test]
-async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi() {
+async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi(etcd: Server) {
     let log = Log::of_all_tests();
-    let etcd = etcd().await;
     let framework = start(&etcd).await;
     let export = export(&framework, props! {});
     let endpoints = soon(export.announced()).await.unwrap();
@@ -193,10 +195,8 @@ async fn the_log_tells_what_the_admin_does_under_the_names_of_osgi() {
 }
 
 /// Rule C06: a line for each failure, which names what failed and why.
-#[tokio::test]
-async fn the_log_tells_what_fails_with_its_cause_and_endpoint() {
+async fn the_log_tells_what_fails_with_its_cause_and_endpoint(etcd: Server) {
     let log = Log::of_all_tests();
-    let etcd = etcd().await;
     let port = support::process::ReservedPort::any();
     let address = format!("127.0.0.1:{}", port.number);
     let taken = std::net::TcpListener::bind(&address).unwrap();
@@ -204,9 +204,9 @@ async fn the_log_tells_what_fails_with_its_cause_and_endpoint() {
     let export = export(&framework, props! {});
     not_announced(&export).await;
     drop(taken);
-    let id = "00000000-c060-4000-8000-000000000000";
+    let id = SessionId::random();
     let endpoint = EndpointDescription::new(props! {
-        "endpoint.id" => id, "objectClass" => ["org.example.Gone"],
+        "endpoint.id" => id.as_str(), "objectClass" => ["org.example.Gone"],
         "service.imported.configs" => ["ecf.xmlrpc.server"], "ecf.endpoint.id" => "ftp://gone",
     });
     let import = framework
@@ -232,10 +232,8 @@ async fn the_log_tells_what_fails_with_its_cause_and_endpoint() {
 }
 
 /// Rule P15.
-#[tokio::test]
-async fn a_property_that_cannot_be_carried_is_left_out_and_the_rest_is_announced() {
+async fn a_property_that_cannot_be_carried_is_left_out_and_the_rest_is_announced(etcd: Server) {
     let log = Log::of_all_tests();
-    let etcd = etcd().await;
     let framework = start(&etcd).await;
     let unfit = "org.example.NotCarried";
     let export = export(

@@ -8,6 +8,7 @@ use crate::*;
 
 on_each_server!(
     two_frameworks_find_each_other,
+    a_service_registered_before_etcd_is_there_is_exported_when_it_is,
     changed_properties_become_one_update_and_the_proxy_stays,
     a_service_is_exported_as_long_as_it_has_the_mark,
     taking_a_service_back_ends_its_key_its_proxy_and_calls_under_way,
@@ -69,16 +70,14 @@ fn top() -> &'static str {
     osgi_remote::names::TopKey::DEFAULT
 }
 
-#[tokio::test]
-async fn a_service_registered_before_etcd_is_there_is_exported_when_it_is() {
-    let mut etcd = etcd().await;
-    etcd.kill9();
+async fn a_service_registered_before_etcd_is_there_is_exported_when_it_is(mut etcd: Server) {
+    etcd.kill();
     let host = builder(&etcd).start_disconnected().start().await.unwrap();
     let service = Service::of::<dyn Bench>(Arc::new(BenchImpl::default()));
     let marked = props! { "service.exported.interfaces" => "*" };
     let registration = host.registry().register(service, marked).unwrap();
     let export = export(&host, props! {});
-    etcd.restart().await;
+    etcd.restart_empty().await;
     let guest = start(&etcd).await;
     soon(export.announced()).await.unwrap();
     eventually(SOON, "both are imported", async || {

@@ -7,9 +7,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::eventually;
+
+/// Generous, since all tests share few cores.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -68,7 +71,7 @@ pub fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Sends a signal by name (`STOP`, `CONT`, `TERM`) to one process.
+/// Sends a signal by name (`STOP`, `CONT`, `TERM`) to one process; after `STOP` the process stands still.
 ///
 /// The shell's own `kill` does it: the system call is out of reach without unsafe code.
 pub fn signal(pid: u32, name: &str) {
@@ -86,6 +89,33 @@ pub fn signal(pid: u32, name: &str) {
         status.success(),
         "SIG{name} could not be sent to process {pid}"
     );
+    if name == "STOP" {
+        until_stopped(pid);
+    }
+}
+
+/// One thread of the process takes the signal and stops the others: until it comes to run, which takes
+/// its time on a busy machine, they go on.
+fn until_stopped(pid: u32) {
+    let deadline = Instant::now() + STOPS_WITHIN;
+    while let Err(why) = is_stopped(pid) {
+        assert!(Instant::now() < deadline, "process {pid} goes on: {why}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn is_stopped(pid: u32) -> Result<(), String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| error.to_string())?;
+    for task in tasks {
+        let path = task.map_err(|error| error.to_string())?.path().join("stat");
+        let stat = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        // The name before the state may hold anything, also a parenthesis.
+        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        if !state.starts_with(['T', 't', 'Z', 'X']) {
+            return Err(stat);
+        }
+    }
+    Ok(())
 }
 
 /// A port on 127.0.0.1 that is ours until this value is dropped.

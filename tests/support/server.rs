@@ -5,8 +5,9 @@ use std::ops::Deref;
 use super::etcd::{Etcd, EtcdVersion};
 use super::store::Store;
 
-/// A server of one's own, for tests that care only for what etcd's protocol says. Tests of what
-/// happens to a server's process take an [`Etcd`].
+/// A server of one's own, for tests that care only for what etcd's protocol says, and for tests in
+/// which all that is in it is lost. Tests of what else happens to a server's process, or of what it
+/// keeps over its restart, take an [`Etcd`].
 #[derive(Debug)]
 pub enum Server {
     Etcd(Etcd),
@@ -26,6 +27,42 @@ impl Server {
     #[cfg(feature = "embedded")]
     pub async fn embedded() -> Self {
         Self::Embedded(super::embedded::Embedded::start().await)
+    }
+
+    /// Another server of this kind, for requests of at most so many bytes.
+    pub async fn with_request_limit(self, bytes: usize) -> Self {
+        match self {
+            Self::Etcd(etcd) => {
+                let args = ["--max-request-bytes", &bytes.to_string()];
+                Self::Etcd(Etcd::start_with(etcd.version(), &args).await)
+            }
+            #[cfg(feature = "embedded")]
+            Self::Embedded(_) => {
+                let settings = super::embedded::Embedded::settings().max_request_bytes(bytes);
+                Self::Embedded(super::embedded::Embedded::start_with(settings).await)
+            }
+        }
+    }
+
+    /// Ends the server without a goodbye; its port stays its own.
+    pub fn kill(&mut self) {
+        match self {
+            Self::Etcd(etcd) => etcd.kill9(),
+            #[cfg(feature = "embedded")]
+            Self::Embedded(embedded) => embedded.stop(),
+        }
+    }
+
+    /// Starts an empty server on the same address. One that is still running is killed first.
+    pub async fn restart_empty(&mut self) {
+        match self {
+            Self::Etcd(etcd) => {
+                etcd.wipe();
+                etcd.restart().await;
+            }
+            #[cfg(feature = "embedded")]
+            Self::Embedded(embedded) => embedded.restart().await,
+        }
     }
 }
 

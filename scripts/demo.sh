@@ -3,6 +3,7 @@
 # The one that watches runs the registry, so that nothing else is needed; with an argument, the etcd at
 # HOST:PORT is the registry of all three.
 # Everything that is started here listens on loopback only and ends with this script.
+# OSGI_REMOTE_SAMPLES names a folder of samples that are built already.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 etcd="${1:-}"
 # Where another etcd is, and who is let in there, is of no use to the registry that runs here.
 [ -n "$etcd" ] || unset "${!ETCDCTL_@}"
-examples="${CARGO_TARGET_DIR:-target}/debug/examples"
+examples="${OSGI_REMOTE_SAMPLES:-${CARGO_TARGET_DIR:-target}/debug/examples}"
 work="$(mktemp -d)"
 watcher_pid="" exporter_pid="" consumer_pid=""
 
@@ -68,8 +69,10 @@ terminate() {
     [ "$status" -eq 0 ] || fail "the $name ended with status $status after SIGTERM"
 }
 
-say "building the samples"
-cargo build --quiet --features embedded --example hello_exporter --example hello_consumer --example watcher
+if [ -z "${OSGI_REMOTE_SAMPLES:-}" ]; then
+    say "building the samples"
+    cargo build --quiet --features embedded --example hello_exporter --example hello_consumer --example watcher
+fi
 
 if [ -n "$etcd" ]; then
     registry=(--etcd "$etcd")

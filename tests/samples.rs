@@ -10,7 +10,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -25,10 +25,14 @@ const SECONDS: Duration = Duration::from_secs(10);
 const MOST_LINES: usize = 1000;
 
 /// Where cargo puts examples: beside the folder of this test.
-fn program(name: &str) -> PathBuf {
+fn samples() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let folder = own.parent().and_then(|deps| deps.parent()).unwrap();
-    let program = folder.join("examples").join(name);
+    folder.join("examples")
+}
+
+fn program(name: &str) -> PathBuf {
+    let program = samples().join(name);
     assert!(
         program.exists(),
         "the sample {name} is not built: run `cargo build --examples`"
@@ -50,8 +54,12 @@ impl Sample {
 
     fn run(name: &str, arguments: &[&str]) -> Self {
         let mut command = dying_with_us(program(name));
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command
-            .args(arguments)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -164,6 +172,43 @@ async fn exporter_and_consumer_find_each_other_and_end_well_on_both_signals() {
     exporter.stop("INT").await;
     assert_eq!(consumer.says("removed ").await, exported);
     consumer.stop("TERM").await;
+    assert_eq!(all_keys(&etcd).await, [""; 0]);
+}
+
+/// Runs the demo to its end, with the samples that were built with this test.
+#[cfg(feature = "embedded")]
+async fn demo(arguments: &[&str]) -> String {
+    for name in ["hello_exporter", "hello_consumer", "watcher"] {
+        program(name);
+    }
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/demo.sh");
+    let mut command = dying_with_us("bash");
+    command.arg(script).args(arguments);
+    command.env("OSGI_REMOTE_SAMPLES", samples());
+    let mut demo = Sample::spawn(command);
+    // It has a limit for each of its steps, and says in which it failed.
+    let status = demo.child.end("the demo to end", 10 * SOON).await;
+    let said: Vec<String> = demo.lines.iter().collect();
+    let said = said.join("\n");
+    let errors = demo.errors.join().unwrap();
+    assert!(status.success(), "{said}\n{errors}");
+    said
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn the_demo_needs_nothing_but_itself() {
+    let said = demo(&[]).await;
+    assert!(said.ends_with("and its end was noticed by both"), "{said}");
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn the_demo_finds_its_way_through_an_etcd_that_is_given() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let said = demo(&[&etcd.endpoint()]).await;
+    let found = format!("demo: OK: found through {}, called", etcd.endpoint());
+    assert!(said.contains(&found), "{said}");
     assert_eq!(all_keys(&etcd).await, [""; 0]);
 }
 

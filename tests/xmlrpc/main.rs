@@ -24,7 +24,8 @@ use osgi_remote::interface::{Call, CallError, Data, Dispatch, Fault};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A loaded machine may take long to start Python.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits, but not for ever.
 async fn soon<T>(what: impl Future<Output = T>) -> T {

@@ -28,6 +28,10 @@ struct Simulated {
 /// The time of day at which a simulation begins: 2020-01-01T00:00:00Z.
 const SIMULATED_START: Duration = Duration::from_secs(1_577_836_800);
 
+/// As good as for ever. Limits that are set as high as can be are cut to this
+/// where they are added to a moment: no clock counts to [`Duration::MAX`].
+pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// While this is held, chance on this thread follows from `seed`, and the time
 /// of day goes on with tokio's clock.
 ///

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ambient::FAR;
+
 /// When the breaker opens and for how long. Begin with the default and set
 /// what shall differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +160,8 @@ impl Breaker {
                 .config
                 .cooldown
                 .saturating_mul(2_u32.saturating_pow(self.opened))
-                .min(self.config.longest);
+                .min(self.config.longest)
+                .min(FAR);
             let until = now + whole.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
             self.opened = self.opened.saturating_add(1);
             self.failed = 0;

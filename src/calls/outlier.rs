@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ambient::FAR;
+
 /// When an endpoint is left out and for how long. Begin with the default and
 /// set what shall differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,9 @@ impl Record {
             failed: u32::from(failed),
         };
         match self.slots.back_mut() {
-            Some((begun, counts)) if now < *begun + length => *counts = *counts + one,
+            Some((begun, counts)) if now.saturating_duration_since(*begun) < length => {
+                *counts = *counts + one
+            }
             _ => self.slots.push_back((now, one)),
         }
     }
@@ -165,7 +169,7 @@ impl Record {
 
     fn forget(&mut self, now: Instant) {
         while let Some((begun, _)) = self.slots.front()
-            && *begun + self.config.window <= now
+            && now.saturating_duration_since(*begun) >= self.config.window
         {
             self.slots.pop_front();
         }
@@ -175,13 +179,16 @@ impl Record {
     /// record.
     pub fn eject(&mut self, now: Instant) {
         let rest = self.config.longest;
-        let forgiven = self.ejected_until.is_some_and(|until| until + rest < now);
+        let forgiven = self
+            .ejected_until
+            .is_some_and(|until| now.saturating_duration_since(until) > rest);
         self.ejections = if forgiven { 1 } else { self.ejections + 1 };
         let time = self
             .config
             .ejection
             .saturating_mul(self.ejections)
-            .min(rest);
+            .min(rest)
+            .min(FAR);
         self.ejected_until = Some(now + time);
         self.slots.clear();
     }
@@ -249,6 +256,21 @@ mod tests {
         assert_eq!(record.counts(now), counts(10, 5));
         assert!(record.slots.len() <= 11, "{}", record.slots.len());
         assert_eq!(record.counts(now + SECOND * 10), counts(0, 0));
+    }
+
+    #[test]
+    fn times_without_an_end_are_longer_than_any() {
+        let now = Instant::now();
+        let config = OutlierConfig::default()
+            .with_window(Duration::MAX, 1)
+            .with_ejection(Duration::MAX, Duration::MAX);
+        let mut record = Record::new(config);
+        record.note(true, now);
+        record.note(true, now + SECOND);
+        assert_eq!(record.counts(now + SECOND), counts(2, 2));
+        record.eject(now);
+        record.eject(now);
+        assert!(record.ejected_until(now + FAR / 2).is_some());
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl<K: Ord + Clone, V: Clone, M> Listener<K, V, M> {
     pub fn told(&self) -> impl Iterator<Item = (&K, &V)> {
         self.told.iter().map(|(key, (told, _))| (key, &told.value))
     }
+
+    /// Why a key concerns the listener, if it was told of it and has not lost
+    /// it again. The selection may have another reason now than when it was.
+    pub fn why(&self, key: &K) -> Option<&M> {
+        self.told.get(key).map(|(_, why)| why)
+    }
 }
 
 impl<K: Ord + Clone, V: Clone, M: Clone> Listener<K, V, M> {

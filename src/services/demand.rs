@@ -39,7 +39,7 @@ impl Demand {
 pub type DemandFeed = Feed<DemandId, Arc<Demand>>;
 
 /// A demand that lasts as long as this.
-pub(super) struct Demanding {
+pub(crate) struct Demanding {
     pub(super) feed: DemandFeed,
     pub(super) id: DemandId,
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use demand::Demanding;
 pub use demand::{Demand, DemandFeed, DemandId};
 pub use reference::{ServiceId, ServiceReference};
 pub use service::Service;
@@ -33,7 +34,6 @@ use crate::filter::Filter;
 use crate::interface::Interface;
 use crate::names::osgi;
 use crate::properties::{Properties, Value};
-use demand::Demanding;
 use reference::{Entry, fits, sort_best_first};
 
 /// A failure of the registry.
@@ -253,8 +253,10 @@ impl Registry {
     }
 
     /// What is tracked and waited for now, by [`Registry::track`] and
-    /// [`Registry::wait_for`], and news of it. Who may provide services on
-    /// demand listens here (rule T07).
+    /// [`Registry::wait_for`], or is where a [`Balanced`] sends its calls, and
+    /// news of it. Who may provide services on demand listens here (rule T07).
+    ///
+    /// [`Balanced`]: crate::calls::Balanced
     pub fn demands(&self) -> &DemandFeed {
         &self.0.demands
     }
@@ -262,17 +264,25 @@ impl Registry {
     /// Tracks the services of a Rust interface that match the filter. As long
     /// as the tracker lives they are in [demand](Registry::demands).
     pub fn track<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> Tracker<I> {
-        let demand = Arc::new(Demand::new(I::NAME, filter.clone()));
+        let demanding = self.demand::<I>(filter.clone());
+        Tracker::new(self.listen_for::<I>(filter), demanding)
+    }
+
+    /// Has the services that match in [demand](Registry::demands) until the
+    /// answer is dropped.
+    pub(crate) fn demand<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> Demanding {
         let demanding = Demanding {
             feed: self.0.demands.clone(),
             id: self.0.last_demand.fetch_add(1, Ordering::Relaxed),
         };
+        let demand = Arc::new(Demand::new(I::NAME, filter));
         self.0.demands.set(demanding.id, demand);
-        Tracker::new(self.listen_for::<I>(filter), demanding)
+        demanding
     }
 
     /// Listens to the services that a [`Tracker`] of this Rust interface
-    /// tells of: also the version must fit (rule I07).
+    /// tells of: also the version must fit (rule I07). Listening alone puts
+    /// nothing in demand.
     pub fn listen_for<I: Interface + ?Sized>(&self, filter: Option<Filter>) -> ServiceListener {
         self.listen_by(Some(I::NAME), filter, fits::<I>)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use osgi_remote::distribution::xmlrpc::{ClientConfig, ServerConfig};
 use osgi_remote::interface::{Call, CallError, CallOptions, Data, Invoker};
 
-use crate::{Pair, all_types, pair, pair_with, soon, url};
+use crate::{Pair, all_types, pair, pair_with, pass, soon, url};
 
 /// Begins a call of `wait` and returns when the service is in it.
 async fn waiting(pair: &Pair) -> tokio::task::JoinHandle<Result<Data, CallError>> {
@@ -169,13 +169,15 @@ async fn a_call_that_takes_too_long_ends_on_the_server() {
 #[tokio::test]
 async fn a_call_that_the_client_gives_up_is_dropped_on_the_server() {
     let pair = pair().await;
-    pair.invoker.set_timeout(Some(Duration::from_millis(200)));
-    let error = pair.invoker.invoke(Call::new("wait", vec![])).await;
+    // Less than the server gives.
+    pair.invoker.set_timeout(Some(Duration::from_secs(25)));
+    let call = waiting(&pair).await;
+    pass(Duration::from_secs(26)).await;
+    let error = soon(call).await.unwrap();
     assert!(
-        matches!(&error, Err(CallError::Timeout { timeout, .. }) if timeout.as_millis() == 200),
+        matches!(&error, Err(CallError::Timeout { timeout, .. }) if timeout.as_secs() == 25),
         "{error:?}"
     );
-    pair.service.begun.next().await;
     pair.service.dropped.next().await;
 
     pair.invoker.set_timeout(None);
@@ -221,7 +223,9 @@ async fn removing_the_service_ends_its_calls_and_those_to_come() {
     pair.service.dropped.next().await;
     removed(pair.invoker.invoke(Call::new("echo", vec![])).await);
 
-    let again = pair.server.add(7, &["org.example.Test"], pair.service);
+    let again = pair
+        .server
+        .add(7, &["org.example.Test"], pair.service, None);
     let again = again.unwrap();
     assert_eq!(again.id(), 7);
     assert!(pair.invoker.invoke(Call::new("echo", vec![])).await.is_ok());

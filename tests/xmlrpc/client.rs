@@ -7,7 +7,7 @@ use osgi_remote::interface::{Call, CallError, Data, Invoker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::soon;
+use crate::{pass, soon};
 
 /// Reads a request up to the end of its document.
 async fn read_request(stream: &mut TcpStream) {
@@ -131,12 +131,13 @@ async fn a_server_that_stalls_is_given_up_at_the_timeout_wherever_it_stalls() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/xml-rpc", listener.local_addr().unwrap());
         let client = Client::new(ClientConfig::default());
-        let timeout = Some(Duration::from_millis(100));
+        let timeout = Some(Duration::from_secs(20));
         let invoker = client.invoker(&url, 1, timeout, "e-1").unwrap();
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             read_request(&mut stream).await;
             stream.write_all(answer).await.unwrap();
+            pass(Duration::from_secs(21)).await;
             // Until the client closes.
             soon(stream.read(&mut [0; 1])).await
         };

@@ -10,6 +10,7 @@ mod calls;
 mod client;
 mod python;
 mod server;
+mod timeout;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +24,22 @@ use osgi_remote::interface::{Call, CallError, Data, Dispatch, Fault};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A loaded machine may take long to start Python.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits, but not for ever.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
         .expect("it did not happen in time")
+}
+
+/// Lets time pass, in no time. For whatever else happens the clock goes on as
+/// it does: what has begun by then needs as long as it needs.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// A service that does what its methods are called.
@@ -123,7 +133,7 @@ async fn pair_with(server: ServerConfig, client: ClientConfig) -> Pair {
     let server = Server::bind(server).await.unwrap();
     let service = Arc::new(Service::default());
     let registration = server
-        .add(7, &["org.example.Test"], service.clone())
+        .add(7, &["org.example.Test"], service.clone(), None)
         .unwrap();
     let client = Client::new(client);
     let invoker = client

@@ -11,10 +11,11 @@ use tracing::debug;
 
 use super::Balance;
 use super::live::{Choice, Chosen, EndpointState, Live, Verdict};
+use crate::ambient::FAR;
 use crate::calls::interceptor::InterceptedInvoker;
 use crate::filter::Filter;
 use crate::interface::{Call, CallError, Data, Interface, Invoker};
-use crate::services::{Registry, ServiceEventKind, ServiceId, ServiceListener};
+use crate::services::{Demanding, Registry, ServiceEventKind, ServiceId, ServiceListener};
 
 /// The longest pause before a call is made again at an endpoint that it was
 /// at already; it doubles each time.
@@ -23,6 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An [`Invoker`] over all services of a registry that have an interface and
 /// match a filter, as a [`Balance`] says.
+///
+/// As long as it lives these are in [demand](Registry::demands): a topology
+/// manager that imports on demand imports them (OSGi rule T07). The first call
+/// comes before that, so it is to [wait](Balance::wait).
 ///
 /// What it learns of its endpoints it keeps to itself: make one, and share it.
 /// It has no task; dropping it ends it.
@@ -43,6 +48,8 @@ struct Core {
     timeout: Duration,
     attempt_timeout: Option<Duration>,
     attempts: u32,
+    /// Ends with the proxy.
+    _demanding: Demanding,
 }
 
 impl Balanced {
@@ -56,6 +63,7 @@ impl Balanced {
         let shown = filter.as_ref();
         let shown = shown.map_or_else(|| "(any)".to_owned(), ToString::to_string);
         let registry = registry.clone();
+        let demanding = registry.demand::<I>(filter.clone());
         let listen = Box::new(move || registry.listen_for::<I>(filter.clone()));
         let live = Live::new(
             I::NAME,
@@ -75,6 +83,7 @@ impl Balanced {
             timeout: balance.timeout,
             attempt_timeout: balance.attempt_timeout,
             attempts: balance.attempts,
+            _demanding: demanding,
         });
         let inner = Arc::clone(&core) as Arc<dyn Invoker>;
         let entry = if balance.interceptors.is_empty() {
@@ -135,7 +144,7 @@ impl Core {
     async fn call(&self, call: Call) -> Result<Data, CallError> {
         let begun = Instant::now();
         let whole = call.options.timeout.unwrap_or(self.timeout);
-        let deadline = begun + whole;
+        let deadline = begun + whole.min(FAR);
         self.live.lock().call(begun);
         let mut tried: Vec<ServiceId> = Vec::new();
         let mut failed: Option<CallError> = None;
@@ -173,7 +182,7 @@ impl Core {
     /// Chooses an endpoint. The first time, it waits for one if it may.
     async fn choose(&self, tried: &[ServiceId], deadline: Instant) -> Result<Chosen, CallError> {
         let begun = Instant::now();
-        let until = deadline.min(begun + self.wait);
+        let until = deadline.min(begun + self.wait.min(FAR));
         let mut listener = None;
         loop {
             let choice = self.live.lock().choose(tried, Instant::now());

@@ -1,3 +1,5 @@
+mod on_demand;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
@@ -274,6 +276,31 @@ async fn without_an_endpoint_a_call_fails_at_once_or_waits_as_it_is_told() {
     world.add(Way::Good, props! {});
     assert_eq!(waiting.await.unwrap().unwrap(), 0);
     assert_eq!(begun.elapsed().as_secs(), 4, "it began when there was one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_take_and_wait_as_long_as_a_duration_can_be() {
+    let mut world = World::default();
+    let breaker = BreakerConfig::default().with_cooldown(Duration::MAX, Duration::MAX);
+    let balance = Balance::round_robin()
+        .wait(Duration::MAX)
+        .timeout(Duration::MAX)
+        .attempt_timeout(Duration::MAX)
+        .breaker(breaker.with_failures(1));
+    let (thing, balanced) = world.balanced(balance);
+    let waiting = tokio::spawn(async move { thing.read().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.add(Way::Good, props! {});
+    assert_eq!(waiting.await.unwrap().unwrap(), 0);
+    let call = || {
+        let options = CallOptions::default().with_timeout(Duration::MAX);
+        Call::new("write", vec![]).with_options(options)
+    };
+    assert!(balanced.invoke(call()).await.is_ok());
+    world.set_all(Way::Disconnected);
+    assert!(balanced.invoke(call()).await.is_err());
+    let error = balanced.invoke(call()).await.unwrap_err();
+    assert!(matches!(error, CallError::AllFailing { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,12 @@ pub enum EdefConfigError {
         /// The path as it was given.
         path: String,
     },
+    /// A quote in an attribute has no end.
+    #[error("the list of EDEF files '{list}' has a '\"' without its second: write name=\"value\"")]
+    Quote {
+        /// The list as it was given.
+        list: String,
+    },
     /// No path is given.
     #[error("the list of EDEF files '{list}' names none: write paths, separated by commas")]
     Empty {
@@ -51,8 +57,8 @@ pub enum EdefSource {
 }
 
 impl EdefSource {
-    /// One entry of a list: `dir/` for its `*.xml`, `dir/part*.xml` with
-    /// wildcards in the last part, or an exact path.
+    /// One path: `dir/` for its `*.xml`, `dir/part*.xml` with wildcards in
+    /// the last part, or an exact path.
     ///
     /// # Errors
     ///
@@ -87,6 +93,11 @@ impl EdefSource {
 /// |---|---|
 /// | `edef.path` | none: a list of paths, separated by commas (see [`EdefSource::parse`]) |
 /// | `edef.interval` | 1 (seconds, or as in `500ms`) |
+///
+/// A list is written as in the header `Remote-Service` of an OSGi bundle: a
+/// path may have attributes, as in `dir/;version="1,0";x=y, one.xml`. None is
+/// known, and so all are ignored (rule Z14). A file whose name has a `,` or a
+/// `;` is named by [`EdefConfig::of`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EdefConfig {
@@ -104,11 +115,13 @@ impl EdefConfig {
     const PATH: &str = "edef.path";
     const INTERVAL: &str = "edef.interval";
 
-    /// A configuration for a list of paths, separated by commas.
+    /// A configuration for a list of paths, separated by commas, with or
+    /// without attributes.
     ///
     /// # Errors
     ///
-    /// If the list is empty, or a path has a wildcard where none may be.
+    /// If the list is empty, a path has a wildcard where none may be, or a
+    /// quote has no end.
     pub fn new(list: &str) -> Result<Self, EdefConfigError> {
         Self::of(Vec::new()).and(list)
     }
@@ -123,14 +136,15 @@ impl EdefConfig {
         }
     }
 
-    /// Adds a list of paths, separated by commas.
+    /// Adds a list of paths, separated by commas, with or without attributes.
     ///
     /// # Errors
     ///
-    /// If the list is empty, or a path has a wildcard where none may be.
+    /// If the list is empty, a path has a wildcard where none may be, or a
+    /// quote has no end.
     pub fn and(mut self, list: &str) -> Result<Self, EdefConfigError> {
         let before = self.sources.len();
-        for path in list.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        for path in paths(list)? {
             self.sources.push(EdefSource::parse(path)?);
         }
         if self.sources.len() == before {
@@ -161,6 +175,31 @@ impl EdefConfig {
         }
         Ok(Some(config))
     }
+}
+
+/// The paths of a list, without their attributes.
+fn paths(list: &str) -> Result<Vec<&str>, EdefConfigError> {
+    let mut paths = Vec::new();
+    let mut rest = list;
+    while !rest.is_empty() {
+        let (path, attributes) = rest.split_at(rest.find([',', ';']).unwrap_or(rest.len()));
+        if !path.trim().is_empty() {
+            paths.push(path.trim());
+        }
+        // A comma between quotes does not end an attribute. A path has no
+        // quotes but those of its name.
+        let mut quoted = false;
+        let end = attributes.find(|c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        });
+        if end.is_none() && quoted {
+            let list = list.to_owned();
+            return Err(EdefConfigError::Quote { list });
+        }
+        rest = end.map_or("", |end| &attributes[end + 1..]);
+    }
+    Ok(paths)
 }
 
 fn interval(value: &Value) -> Option<Duration> {
@@ -202,6 +241,26 @@ mod tests {
         assert!(error.starts_with("'a*/b.xml' has a wildcard"), "{error}");
         let error = EdefConfig::new(" , ").unwrap_err().to_string();
         assert!(error.contains("names none"), "{error}");
+    }
+
+    /// Rule Z14.
+    #[test]
+    fn attributes_of_paths_are_not_known_and_so_are_ignored() {
+        let read = |list: &str| EdefConfig::new(list).map(|config| config.sources);
+        let plain = read("dir/,one.xml,x\"*.xml").unwrap();
+        for list in [
+            "dir/;a=b,one.xml,x\"*.xml",
+            "dir/ ; a=b;c:=\"1,2;3\" , one.xml;x=\"\" ,x\"*.xml;v=1.0",
+            "dir/;,one.xml;=;,x\"*.xml;\",\"",
+        ] {
+            assert_eq!(read(list), Ok(plain.clone()), "{list}");
+        }
+        let error = read("dir/;a=\"1,one.xml").unwrap_err().to_string();
+        assert!(
+            error.contains("'dir/;a=\"1,one.xml' has a '\"' without its second"),
+            "{error}"
+        );
+        assert!(read(";a=b").unwrap_err().to_string().contains("names none"));
     }
 
     #[test]

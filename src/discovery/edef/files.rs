@@ -124,7 +124,8 @@ pub(super) struct Content {
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) files: BTreeMap<PathBuf, Found>,
-    /// Folders that the system refuses to list: their files count as there.
+    /// Folders that the system refuses to list, and named paths that it refuses
+    /// to show: what was read of them, or in them, counts as there.
     pub(super) unlisted: BTreeMap<PathBuf, FileError>,
     /// Files and folders that are named and not there.
     pub(super) missing: Vec<PathBuf>,
@@ -138,6 +139,11 @@ pub(super) fn look(config: &EdefConfig, known: &BTreeMap<PathBuf, Stamp>) -> Loo
         match source {
             EdefSource::Path(path) => match std::fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => list(&mut look, path, "*.xml", config, known),
+                // Nobody can tell whether it is a file or a folder.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let error = FileError::Read(Arc::new(error));
+                    look.unlisted.insert(path.clone(), error);
+                }
                 _ => file(&mut look, path, true, config, known),
             },
             EdefSource::Matching { folder, pattern } => {

@@ -40,7 +40,7 @@ pub use config::{EdefConfig, EdefConfigError, EdefSource};
 pub use files::FileError;
 pub use view::Problems;
 
-use super::{EndpointFeed, Subscriber};
+use super::{EndpointFeed, Subscriber, endpoint_feed};
 use view::View;
 
 /// When to look again while something is unsettled.
@@ -95,7 +95,7 @@ impl EdefDiscovery {
     ///
     /// It must be called in a tokio runtime.
     pub fn start(config: EdefConfig) -> Self {
-        let feed = EndpointFeed::new();
+        let feed = endpoint_feed();
         let (tell, health) = watch::channel(EdefHealth::default());
         // Who asks waits; more than a few never do at once.
         let (asked, asking) = mpsc::channel(8);

@@ -234,6 +234,65 @@ async fn what_is_missing_is_reported_and_looked_for() {
     assert_eq!(bench.told().await, ["removed x 1"]);
 }
 
+#[tokio::test]
+async fn who_listens_to_other_interfaces_is_not_asked_about_files() {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::feed::Topics;
+
+    let mut bench = Bench::new().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = |interface: &str| {
+        let asked = Arc::clone(&asked);
+        let topics = Topics::Of(BTreeSet::from([interface.to_owned()]));
+        bench.discovery.endpoints().listen_to(topics, move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Some(())
+        })
+    };
+    let (mut other, mut same) = (listener("org.example.Other"), listener("a.B"));
+    bench.write("a.xml", &document(&[("a", 1)]));
+    assert_eq!(bench.told().await, ["added a 1"]);
+    assert_eq!(other.try_next(), None);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    assert!(matches!(same.try_next(), Some(Change::Added(..))));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+/// A network file system that fails for a while.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_without_a_slash_keeps_its_endpoints_while_it_cannot_be_read() {
+    use std::os::unix::fs::symlink;
+
+    let mut bench = Bench::of(TempDir::new().unwrap(), "folder").await;
+    let (folder, aside) = (bench.path("folder"), bench.path("aside"));
+    fs::create_dir(&folder).unwrap();
+    bench.write("folder/a.xml", &document(&[("a", 1)]));
+    assert_eq!(bench.told().await, ["added a 1"]);
+    fs::rename(&folder, &aside).unwrap();
+    // A link to itself cannot be followed, also not by who may do anything.
+    symlink("folder", &folder).unwrap();
+    for _ in 0..4 {
+        assert_eq!(bench.told().await, NOTHING);
+    }
+    let problems = bench.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("folder: cannot be read: "),
+        "{problems:?}"
+    );
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    assert_eq!(bench.told().await, NOTHING);
+    assert_eq!(bench.problems(), NOTHING);
+    assert_eq!(bench.discovery.health().files, 1);
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(bench.told().await, NOTHING);
+    assert_eq!(bench.told().await, ["removed a 1"]);
+}
+
 /// Kubernetes: the files are links into a folder that is itself a link, and
 /// that one is swapped.
 #[cfg(unix)]

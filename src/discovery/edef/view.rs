@@ -96,7 +96,7 @@ impl View {
         self.missing = look.missing.into_iter().collect();
         for (folder, error) in &look.unlisted {
             if !self.folders.contains_key(folder) {
-                warn!(path = %folder.display(), %error, "its files stay as they were");
+                warn!(path = %folder.display(), %error, "what was read of it stays");
             }
         }
         self.folders = look.unlisted;
@@ -127,9 +127,10 @@ impl View {
         let folders = &self.folders;
         let mut unsettled = false;
         self.files.retain(|path, known| {
-            let unlisted = path
-                .parent()
-                .is_some_and(|folder| folders.contains_key(folder));
+            let unlisted = folders.contains_key(path)
+                || path
+                    .parent()
+                    .is_some_and(|folder| folders.contains_key(folder));
             if there.contains_key(path) || unlisted {
                 return true;
             }

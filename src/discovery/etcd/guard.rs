@@ -33,7 +33,7 @@ impl Guard {
             sessions: 3,
             percent: 30,
             window: ttl,
-            hold: ttl + Duration::from_secs(10),
+            hold: ttl.saturating_add(Duration::from_secs(10)),
         }
     }
 }

@@ -37,6 +37,7 @@ pub use observer::EtcdObserver;
 pub use view::{Rejected, Suspect, ViewStatus};
 
 use super::{Advertiser, DiscoveryError, EndpointFeed, Receipt, Subscriber};
+use crate::ambient::FAR;
 use crate::endpoint::EndpointDescription;
 use crate::endpoint::service_info::{self, EncodeError};
 use crate::keyspace::{self, Session, SessionConfig, Watcher};
@@ -90,7 +91,7 @@ impl EtcdDiscovery {
     /// If that did not come about within `limit`: which address was tried,
     /// for how long, and what went wrong last. Both go on trying.
     pub async fn connected(&self, limit: Duration) -> Result<(), keyspace::Error> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(FAR);
         let registered = self.session.ready_within(limit).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         self.observer.synced_within(left).await?;
@@ -161,7 +162,7 @@ impl EtcdDiscovery {
     /// If the lease could not be revoked in time: the endpoints then go when
     /// it runs out.
     pub async fn close(&self) -> Result<(), keyspace::Error> {
-        let deadline = Instant::now() + self.config.disconnect_timeout;
+        let deadline = Instant::now() + self.config.disconnect_timeout.min(FAR);
         let goodbye = self.withdraw_all();
         // Half of the time at most: the lease takes along what is left.
         let patience = self.config.disconnect_timeout / 2;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::view::View;
+use crate::ambient::FAR;
 use crate::keyspace::{WatchStatus, Watcher};
 
 /// Withholds all endpoints while the view has been stale for longer than
@@ -37,7 +38,7 @@ pub(super) async fn keep_limit(
                 }
                 continue;
             }
-            () = tokio::time::sleep_until(since + limit) => {}
+            () = tokio::time::sleep_until(since + limit.min(FAR)) => {}
         }
         let at = Instant::now();
         warn!(

@@ -294,7 +294,7 @@ impl State {
             hold = ?guard.hold,
             "many sessions vanished at once: their endpoints are kept for now"
         );
-        let until = now + guard.hold;
+        let until = now + guard.hold.min(ambient::FAR);
         for session in gone {
             if let Some(known) = self.sessions.get_mut(&session) {
                 known.held = Some(until);
@@ -517,7 +517,7 @@ impl State {
         let living = self.sessions.values().filter(|s| s.endpoints > 0).count();
         let hold = match &self.guard {
             Some(guard) if self.vanished.note(guard, sessions.len(), living, now) => {
-                Some(now + guard.hold)
+                Some(now + guard.hold.min(ambient::FAR))
             }
             _ => None,
         };
@@ -535,7 +535,7 @@ impl State {
 
     fn hold_again(&mut self, then: Instant, now: Instant) {
         let Some(guard) = &self.guard else { return };
-        let until = now + guard.hold;
+        let until = now + guard.hold.min(ambient::FAR);
         let over: Vec<EndpointId> = self
             .suspects
             .iter()

@@ -26,18 +26,29 @@ struct Said {
     filter: Filter,
 }
 
+/// By which filter what a source said concerns the listener now: a scope that
+/// changes may change it, which is no news but goes with the next.
+pub(super) type Why<'a> = &'a dyn Fn(SourceId, &EndpointId) -> Option<Filter>;
+
 impl Merge {
-    /// What a source's change, which concerns the listener by this filter,
-    /// means for the listener.
+    /// What a source's change, which concerns the listener by this filter, or
+    /// did until now, means for the listener.
     pub(super) fn hear(
         &mut self,
         source: SourceId,
         change: EndpointChange,
         filter: Filter,
+        why: Why<'_>,
     ) -> Option<EndpointEvent> {
         let id = change.key().clone();
         let said = self.0.entry(id.clone()).or_default();
-        let before = said.values().next().cloned();
+        // At the end the source has no filter any more but the one given.
+        if let Change::EndMatch { .. } | Change::Removed(..) = change
+            && let Some(known) = said.get_mut(&source)
+        {
+            known.filter = filter.clone();
+        }
+        let before = counting(said, &id, why);
         let leaving = match change {
             Change::Added(_, endpoint)
             | Change::Modified {
@@ -55,7 +66,7 @@ impl Merge {
                 Some((EndpointEventKind::Removed, value))
             }
         };
-        let after = said.values().next().cloned();
+        let after = counting(said, &id, why);
         if said.is_empty() {
             self.0.remove(&id);
         }
@@ -63,12 +74,12 @@ impl Merge {
     }
 
     /// A source stopped: all that it said is taken back (rule E08).
-    pub(super) fn end(&mut self, source: SourceId) -> Vec<EndpointEvent> {
+    pub(super) fn end(&mut self, source: SourceId, why: Why<'_>) -> Vec<EndpointEvent> {
         let mut events = Vec::new();
-        self.0.retain(|_, said| {
-            let before = said.values().next().cloned();
+        self.0.retain(|id, said| {
+            let before = counting(said, id, why);
             if let Some(gone) = said.remove(&source) {
-                let after = said.values().next().cloned();
+                let after = counting(said, id, why);
                 let leaving = (EndpointEventKind::Removed, gone.endpoint);
                 events.extend(told(before, after, Some(leaving)));
             }
@@ -76,6 +87,15 @@ impl Merge {
         });
         events
     }
+}
+
+/// The word that counts.
+fn counting(said: &BTreeMap<SourceId, Said>, id: &EndpointId, why: Why<'_>) -> Option<Said> {
+    let (source, said) = said.first_key_value()?;
+    Some(Said {
+        endpoint: Arc::clone(&said.endpoint),
+        filter: why(*source, id).unwrap_or_else(|| said.filter.clone()),
+    })
 }
 
 /// What is told when the word that counts was `before` and is `after`.

@@ -156,8 +156,10 @@ impl EndpointListener {
     }
 
     fn leave(&mut self, source: SourceId) {
+        let joined = &self.joined;
+        let why = |of, id: &EndpointId| why(joined, of, id);
+        self.ready.extend(self.merge.end(source, &why));
         self.joined.retain(|(id, _)| *id != source);
-        self.ready.extend(self.merge.end(source));
     }
 
     /// The next event of one of the sources, or none for now.
@@ -171,7 +173,9 @@ impl EndpointListener {
                 Poll::Pending => silent += 1,
                 Poll::Ready(Some((change, filter))) => {
                     silent = 0;
-                    if let Some(event) = self.merge.hear(id, change, filter) {
+                    let joined = &self.joined;
+                    let why = |of, id: &EndpointId| why(joined, of, id);
+                    if let Some(event) = self.merge.hear(id, change, filter, &why) {
                         return Some(event);
                     }
                 }
@@ -186,6 +190,15 @@ impl EndpointListener {
         }
         None
     }
+}
+
+fn why(
+    joined: &[(SourceId, SourceListener)],
+    source: SourceId,
+    endpoint: &EndpointId,
+) -> Option<Filter> {
+    let (_, listener) = joined.iter().find(|(id, _)| *id == source)?;
+    listener.why(endpoint).cloned()
 }
 
 impl Stream for EndpointListener {

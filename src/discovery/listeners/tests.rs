@@ -248,6 +248,49 @@ fn e05_a_changed_scope_tells_the_differences_and_nothing_else() {
     assert!(scope.get().is_empty());
 }
 
+/// With nothing told between the change and the end.
+#[test]
+fn e03_the_end_goes_with_the_filter_that_the_scope_has_by_then() {
+    let set_scope = |listener: &EndpointListener, filter| {
+        listener.scope().set(Scope::parse([filter]).unwrap());
+    };
+    let blue = |n: i32| props! { "n" => n, "color" => "blue" };
+    for (now, expected) in [
+        (None, "-e (color=blue)"),
+        (Some(props! { "n" => 2_i32 }), "!e (color=blue)"),
+    ] {
+        let bench = Bench::new();
+        bench.set("e", blue(1));
+        let mut listener = bench.listen(["(n=*)"]);
+        assert_eq!(told(&mut listener), ["+e (n=*)"]);
+        set_scope(&listener, "(color=blue)");
+        assert_eq!(told(&mut listener), [""; 0]);
+        match now {
+            Some(now) => bench.set("e", now),
+            None => bench.remove("e"),
+        }
+        assert_eq!(told(&mut listener), [expected]);
+    }
+
+    // The word of another source that counts next was given before the change,
+    // and the last word is not taken back but its source goes.
+    let bench = Bench::new();
+    let file = endpoint_feed();
+    let source = bench.listeners.add_source(&file);
+    let mut listener = bench.listen(["(n=*)"]);
+    bench.set("e", blue(1));
+    assert_eq!(told(&mut listener), ["+e (n=*)"]);
+    set(&file, "e", blue(2));
+    set_scope(&listener, "(color=blue)");
+    assert_eq!(told(&mut listener), [""; 0]);
+    bench.remove("e");
+    assert_eq!(told(&mut listener), ["~e (color=blue)"]);
+    set_scope(&listener, "(color=b*)");
+    assert_eq!(told(&mut listener), [""; 0]);
+    bench.listeners.remove_source(source);
+    assert_eq!(told(&mut listener), ["-e (color=b*)"]);
+}
+
 #[tokio::test]
 async fn e05_a_changed_scope_wakes_a_listener_that_waits() {
     let bench = Bench::new();

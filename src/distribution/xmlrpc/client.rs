@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::codec::{self, Response as Answer, excerpt};
 use super::{DOT, faults, headers};
+use crate::ambient::FAR;
 use crate::interface::{Call, CallError, CallOptions, Cause, Data, Invoker};
 use crate::network::{Connector, Network, default_network};
 
@@ -147,7 +148,7 @@ impl Client {
         };
         let http = legacy::Client::builder(tracked.clone())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(config.idle_timeout)
+            .pool_idle_timeout(config.idle_timeout.min(FAR))
             .pool_max_idle_per_host(config.max_idle)
             // Only requests that no connection has begun with, see above.
             .retry_canceled_requests(true)

@@ -267,7 +267,7 @@ impl Provider for XmlRpcProvider {
             let interfaces: Vec<&str> = request.interfaces.iter().map(String::as_str).collect();
             let registration = running
                 .server
-                .add(id, &interfaces, request.service)
+                .add(id, &interfaces, request.service, asked(&request.properties))
                 .map_err(|error| bind_error(running.url.clone(), error))?;
             let mut properties = Properties::new();
             properties.set(ecf::ENDPOINT_ID, running.url.as_str());
@@ -338,6 +338,13 @@ fn timeout(endpoint: &EndpointDescription) -> (Option<Duration>, Option<Distribu
         Ok(timeout) => (timeout, None),
         Err(trouble) => (None, Some(trouble)),
     }
+}
+
+/// The timeout that a service asks its clients for. One that does not read was
+/// refused before there was anything to export.
+fn asked(properties: &Properties) -> Option<Duration> {
+    let millis = properties.get(osgi::BASIC_TIMEOUT)?.to_i64()?;
+    Some(Duration::from_millis(u64::try_from(millis).ok()?))
 }
 
 /// One exported service.

@@ -20,7 +20,7 @@ use crate::properties::{Properties, Value};
 /// | `pelix.http.port`, `ecf.xmlrpc.server.port` | the port; 0 for a free one | 0 |
 /// | `ecf.xmlrpc.server.hostname` | the host that is advertised | an address of this machine that others can reach |
 /// | `ecf.xmlrpc.server.path` | the path of the URL | `/xml-rpc` |
-/// | `ecf.xmlrpc.server.timeout` | how long a service may take for a call, in seconds | 30 |
+/// | `ecf.xmlrpc.server.timeout` | how long a service may take for a call, in seconds, if its `osgi.basic.timeout` is not longer | 30 |
 ///
 /// Limits on sizes, depth and numbers are fields of [`ServerConfig`] and
 /// [`ClientConfig`].

@@ -60,6 +60,7 @@ impl ReadError {
             | Problem::Encoding(_)
             | Problem::TooLarge { .. }
             | Problem::TooDeep { .. }
+            | Problem::LongNamespace { .. }
             | Problem::NoDescriptions => true,
             Problem::Structure(_)
             | Problem::NotUnderstood(_)
@@ -86,7 +87,8 @@ pub enum Problem {
     /// It is not in UTF-8.
     #[error("{0}: write it in UTF-8")]
     Encoding(String),
-    /// A description, or what stands between two, is larger than allowed.
+    /// A description, or what stands between two, is larger than allowed;
+    /// [`Limits::description`](super::Limits::description) says what counts.
     #[error("larger than the limit of {limit} bytes for one description")]
     TooLarge {
         /// [`Limits::description`](super::Limits::description).
@@ -96,6 +98,12 @@ pub enum Problem {
     #[error("nested deeper than the limit of {limit} elements")]
     TooDeep {
         /// [`Limits::depth`](super::Limits::depth).
+        limit: usize,
+    },
+    /// The name of a namespace is too long.
+    #[error("the name of a namespace is longer than the limit of {limit} bytes: shorten it")]
+    LongNamespace {
+        /// The limit.
         limit: usize,
     },
     /// There is no `endpoint-descriptions` element in the whole document.

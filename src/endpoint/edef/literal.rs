@@ -18,7 +18,7 @@ use super::{NAMESPACE, write};
 ///
 /// Only those that end the document.
 pub(super) fn read<R: BufRead>(xml: &mut Xml<R>, root: Element) -> Result<String, ReadError> {
-    let inherited: BTreeMap<String, String> = xml.declarations().into_iter().collect();
+    let inherited: BTreeMap<String, String> = xml.declarations()?.into_iter().collect();
     let depth = xml.depth();
     let mut literal = Literal {
         text: String::new(),

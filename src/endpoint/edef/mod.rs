@@ -24,6 +24,7 @@
 //!   declarations of namespaces that it inherits (Z10, Z11).
 //! - A description that breaks a rule is an error with its line and column,
 //!   and the others are read all the same (Z13).
+//! - The name of a namespace may have 1024 bytes.
 //! - Documents with a document type definition, and so with entities of their
 //!   own, are refused, and those in other encodings than UTF-8.
 //!
@@ -59,7 +60,9 @@ pub struct Limits {
     /// those of literals included. Default: 64; at most 1000 are allowed.
     pub depth: usize,
     /// How many bytes one description may take, and any tag or text outside
-    /// of one. Default: 1 MiB.
+    /// of one. What a literal inherits counts as often as it is copied: each
+    /// literal takes the prefixes and namespaces that are declared around it.
+    /// Default: 1 MiB.
     pub description: usize,
 }
 

@@ -37,6 +37,14 @@ impl<R: BufRead> Source<R> {
         self.left = budget;
     }
 
+    /// Takes bytes from the budget that were not read here: copies of what was
+    /// read before. False if they are more than is left.
+    pub(super) fn charge(&mut self, amount: usize) -> bool {
+        self.exceeded |= amount > self.left;
+        self.left = self.left.saturating_sub(amount);
+        !self.exceeded
+    }
+
     /// Whether more would have been read than is allowed.
     pub(super) fn is_exceeded(&self) -> bool {
         self.exceeded

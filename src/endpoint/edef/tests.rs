@@ -8,6 +8,7 @@
 mod broken;
 mod fixtures;
 mod round_trip;
+mod schema;
 
 use super::*;
 use crate::properties::{Array, ScalarType, Value};

@@ -4,7 +4,7 @@
 //! elements closed at the end, distinct attributes, names and characters that
 //! XML allows. Half a file must not pass for a whole one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 
 use quick_xml::NsReader;
@@ -16,6 +16,10 @@ use quick_xml::name::{Namespace, PrefixDeclaration, QName, ResolveResult};
 use super::error::{Position, Problem, ReadError};
 use super::source::Source;
 use super::{Limits, NAMESPACE};
+
+/// The longest name of a namespace, in bytes as it is written. It is resolved
+/// again for each element that is in it.
+pub(super) const MAX_NAMESPACE: usize = 1024;
 
 /// A piece of a document.
 pub(super) enum Piece {
@@ -126,16 +130,31 @@ impl<R: BufRead> Xml<R> {
 
     /// The declarations of namespaces that hold here: prefix (empty for the
     /// default) and namespace.
-    pub(super) fn declarations(&self) -> Vec<(String, String)> {
+    ///
+    /// They are copies of what was read once, and so they are taken from the
+    /// budget: many small elements may inherit the same large declarations.
+    ///
+    /// # Errors
+    ///
+    /// If the budget does not cover them.
+    pub(super) fn declarations(&mut self) -> Result<Vec<(String, String)>, ReadError> {
+        let bindings = self.reader.resolver().bindings();
+        let size: usize = bindings
+            .map(|(prefix, Namespace(namespace))| prefix_of(prefix).len() + namespace.len())
+            .sum();
+        if !self.reader.get_mut().charge(size) {
+            return Err(self.too_large());
+        }
         let bindings = self.reader.resolver().bindings();
         let named = bindings.map(|(prefix, Namespace(namespace))| {
-            let prefix = match prefix {
-                PrefixDeclaration::Default => "",
-                PrefixDeclaration::Named(prefix) => prefix,
-            };
-            (prefix.to_owned(), resolved(namespace))
+            (prefix_of(prefix).to_owned(), resolved(namespace))
         });
-        named.collect()
+        Ok(named.collect())
+    }
+
+    fn too_large(&self) -> ReadError {
+        let limit = self.limits.description;
+        self.error(Problem::TooLarge { limit })
     }
 
     /// The next piece.
@@ -168,9 +187,9 @@ impl<R: BufRead> Xml<R> {
 
     fn failed(&self, error: &quick_xml::Error) -> ReadError {
         let problem = match error {
-            quick_xml::Error::Io(_) if self.reader.get_ref().is_exceeded() => Problem::TooLarge {
-                limit: self.limits.description,
-            },
+            quick_xml::Error::Io(_) if self.reader.get_ref().is_exceeded() => {
+                return self.too_large();
+            }
             quick_xml::Error::Io(cause) => Problem::Read(cause.clone()),
             quick_xml::Error::Encoding(_) => {
                 Problem::Encoding("what follows is not UTF-8".to_owned())
@@ -230,6 +249,7 @@ impl<R: BufRead> Xml<R> {
             name: name.0.to_owned(),
             attributes: Vec::new(),
         };
+        let mut prefixes = Prefixes::default();
         let mut seen = HashSet::new();
         // quick-xml compares each with all others; a tag may have many.
         for attribute in start.attributes().with_checks(false) {
@@ -241,20 +261,16 @@ impl<R: BufRead> Xml<R> {
             let value = attribute
                 .normalized_value(XmlVersion::default())
                 .map_err(|error| self.malformed(format!("attribute {name}: {error}")))?;
-            let declares = attribute.key.as_namespace_binding();
-            let namespace = match declares {
+            let (expanded, is_edef) = match attribute.key.as_namespace_binding() {
                 Some(PrefixDeclaration::Named(prefix)) if value.is_empty() => {
                     return Err(self.malformed(format!("prefix {prefix} stands for nothing")));
                 }
-                Some(_) => None,
-                None => self.namespace(attribute.key, false)?,
-            };
-            let is_edef = namespace.as_deref() == Some(NAMESPACE);
-            let local = attribute.key.local_name().into_inner().to_owned();
-            // Two prefixes may stand for one namespace.
-            let expanded = match namespace {
-                Some(namespace) => (namespace, local),
-                None => (String::new(), name.to_owned()),
+                Some(_) if attribute.value.len() > MAX_NAMESPACE => {
+                    let limit = MAX_NAMESPACE;
+                    return Err(self.error(Problem::LongNamespace { limit }));
+                }
+                Some(_) => (("", name), false),
+                None => prefixes.expand(self, attribute.key)?,
             };
             if !seen.insert(expanded) {
                 return Err(self.malformed(format!("attribute {name} is given twice")));
@@ -268,10 +284,15 @@ impl<R: BufRead> Xml<R> {
         Ok(element)
     }
 
-    fn namespace(&self, name: QName<'_>, element: bool) -> Result<Option<String>, ReadError> {
-        if !is_qualified_name(name.0) {
-            return Err(self.malformed(format!("'{}' is no name", excerpt(name.0))));
+    fn check_name(&self, name: &str) -> Result<(), ReadError> {
+        match is_qualified_name(name) {
+            true => Ok(()),
+            false => Err(self.malformed(format!("'{}' is no name", excerpt(name)))),
         }
+    }
+
+    fn namespace(&self, name: QName<'_>, element: bool) -> Result<Option<String>, ReadError> {
+        self.check_name(name.0)?;
         match self
             .reader
             .resolver()
@@ -354,6 +375,55 @@ impl<R: BufRead> Xml<R> {
             self.next()?;
         }
         Ok(())
+    }
+}
+
+/// The prefixes of one tag's attributes, by which two names are compared: each
+/// is resolved once, so that as many attributes as a tag may have do not copy
+/// as many names of namespaces.
+#[derive(Default)]
+struct Prefixes<'a> {
+    /// The first prefix here that stands for the same, and whether that is
+    /// EDEF's namespace.
+    known: HashMap<&'a str, (&'a str, bool)>,
+    first: HashMap<String, &'a str>,
+}
+
+impl<'a> Prefixes<'a> {
+    /// An attribute's name, the same for the same namespace and local name,
+    /// and whether it is one of EDEF's.
+    fn expand<R: BufRead>(
+        &mut self,
+        xml: &Xml<R>,
+        name: QName<'a>,
+    ) -> Result<((&'a str, &'a str), bool), ReadError> {
+        let (local, prefix) = name.decompose();
+        let Some(prefix) = prefix.map(quick_xml::name::Prefix::into_inner) else {
+            xml.check_name(name.0)?;
+            return Ok((("", name.0), false));
+        };
+        let (first, is_edef) = match self.known.get(prefix) {
+            Some(known) => {
+                xml.check_name(name.0)?;
+                *known
+            }
+            None => {
+                let namespace = xml.namespace(name, false)?.unwrap_or_default();
+                let is_edef = namespace == NAMESPACE;
+                // Two prefixes may stand for one namespace.
+                let known = (*self.first.entry(namespace).or_insert(prefix), is_edef);
+                self.known.insert(prefix, known);
+                known
+            }
+        };
+        Ok(((first, local.into_inner()), is_edef))
+    }
+}
+
+fn prefix_of(declaration: PrefixDeclaration<'_>) -> &str {
+    match declaration {
+        PrefixDeclaration::Default => "",
+        PrefixDeclaration::Named(prefix) => prefix,
     }
 }
 

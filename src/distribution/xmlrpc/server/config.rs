@@ -24,8 +24,8 @@ pub struct ServerConfig {
     /// How many calls may be under way at once; a fault says so to those
     /// beyond. Default 256.
     pub max_calls: usize,
-    /// How long one call may take, iPOPO's `ecf.xmlrpc.server.timeout`.
-    /// Default 30 s.
+    /// How long one call may take, iPOPO's `ecf.xmlrpc.server.timeout`, if
+    /// its service has no longer `osgi.basic.timeout`. Default 30 s.
     pub call_timeout: Duration,
     /// How many connections may be open at once; others wait in the system's
     /// queue. Requests are held in memory, so that

@@ -194,7 +194,10 @@ impl Handler {
             .map_err(|_| CallError::Overloaded {
                 limit: self.config.max_calls,
             })?;
-        let limit = self.config.call_timeout;
+        let limit = self
+            .config
+            .call_timeout
+            .max(service.timeout.unwrap_or_default());
         tokio::select! {
             biased;
             () = service.removed.cancelled() => Err(CallError::EndpointRemoved {

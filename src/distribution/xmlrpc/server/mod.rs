@@ -28,6 +28,7 @@ pub use self::registry::Registration;
 
 use self::http::Handler;
 use self::stream::WriteDeadline;
+use crate::ambient::FAR;
 use crate::interface::Dispatch;
 use crate::network::{Listener, Network, Stream, default_network};
 
@@ -143,6 +144,10 @@ impl Server {
     /// Offers a service under the number `id` (`ecf.rsvc.id`) until the
     /// registration is dropped. The names of its interfaces are for messages.
     ///
+    /// Its calls may take as long as `timeout` says, the service's
+    /// `osgi.basic.timeout`, where that is more than the server's
+    /// `call_timeout`: clients wait so long for it.
+    ///
     /// # Errors
     ///
     /// If another service has this number.
@@ -151,8 +156,9 @@ impl Server {
         id: u64,
         interfaces: &[&str],
         service: Arc<dyn Dispatch>,
+        timeout: Option<Duration>,
     ) -> Result<Registration, ServerError> {
-        self.handler.services.add(id, interfaces, service)
+        self.handler.services.add(id, interfaces, service, timeout)
     }
 
     /// Ends the server: the port is freed at once, calls under way may finish
@@ -294,7 +300,7 @@ async fn serve_connection(stream: Box<dyn Stream>, handler: Arc<Handler>, stop: 
         service_fn(|request| async { Ok::<_, Infallible>(handler.handle(request).await) });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.head_timeout)
+        .header_read_timeout(config.head_timeout.min(FAR))
         .max_buf_size(http::MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,8 @@ pub(super) struct Service {
     /// For messages.
     pub(super) interfaces: String,
     pub(super) dispatch: Arc<dyn Dispatch>,
+    /// How long a call may take, where that is more than the server allows.
+    pub(super) timeout: Option<Duration>,
     /// Ends the calls under way when the service is removed.
     pub(super) removed: CancellationToken,
 }
@@ -27,10 +30,12 @@ impl Services {
         id: u64,
         interfaces: &[&str],
         dispatch: Arc<dyn Dispatch>,
+        timeout: Option<Duration>,
     ) -> Result<Registration, ServerError> {
         let service = Service {
             interfaces: interfaces.join(", "),
             dispatch,
+            timeout,
             removed: CancellationToken::new(),
         };
         match self.0.write().entry(id) {

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::ambient::FAR;
+
 pub(super) struct WriteDeadline<S> {
     stream: S,
     limit: Duration,
@@ -24,7 +26,7 @@ impl<S> WriteDeadline<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
-            limit,
+            limit: limit.min(FAR),
             deadline: Box::pin(tokio::time::sleep(limit)),
             waiting: false,
         }

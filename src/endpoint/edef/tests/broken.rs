@@ -80,6 +80,10 @@ fn what_is_not_well_formed_is_told_with_line_and_column() {
             "line 1, column 1: not well-formed XML: attribute q:b is given twice",
         ),
         (
+            "<a xmlns:p='u' xmlns:q='&#117;' p:b='' p:c='' q:c=''/>",
+            "line 1, column 1: not well-formed XML: attribute q:c is given twice",
+        ),
+        (
             "<a b='<'/>",
             "line 1, column 1: not well-formed XML: attribute b holds a '<'",
         ),
@@ -207,6 +211,53 @@ fn a_description_is_limited_in_size_and_a_document_is_not() {
             "{error}"
         );
     }
+}
+
+/// What is read once and copied for each literal is bounded as well.
+#[test]
+fn what_literals_inherit_counts_as_often_as_it_is_copied() {
+    let limits = || Limits {
+        description: 10_000,
+        ..Limits::default()
+    };
+    let inheriting = |declared: &str, literals: usize| {
+        let items = "<value><xml><x xmlns=''/></xml></value>".repeat(literals);
+        document(&format!(
+            "<property name='p' {declared}><list>{items}</list></property>"
+        ))
+    };
+    let namespace = format!("xmlns:a='{}'", "n".repeat(1000));
+    let prefix = format!("xmlns:{}='n'", "a".repeat(1000));
+    for declared in [namespace, prefix] {
+        let few = inheriting(&declared, 5);
+        let read: Vec<_> = Reader::with_limits(few.as_bytes(), limits()).collect();
+        let text = read[0].as_ref().unwrap().properties().get("p").unwrap();
+        assert_eq!(text.to_string().matches("xmlns:a").count(), 5);
+        let many = inheriting(&declared, 20);
+        assert!(many.len() < limits().description);
+        let (_, error) = end(many.as_bytes(), limits());
+        assert!(
+            error.contains("larger than the limit of 10000 bytes for one description"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_name_of_a_namespace_is_limited() {
+    let declaring = |length| {
+        let namespace = "n".repeat(length);
+        document(&format!(
+            "<x:e xmlns:x='{namespace}' x:a='' x:b=''><x:f x:a=''/></x:e>"
+        ))
+    };
+    assert_eq!(outcome(&declaring(1024)), ["e1"]);
+    let (_, error) = end(declaring(1025).as_bytes(), Limits::default());
+    assert_eq!(
+        error,
+        "line 4, column 1: the name of a namespace is longer than the limit of 1024 bytes: \
+         shorten it"
+    );
 }
 
 /// A document without an end, and without a place to keep it.

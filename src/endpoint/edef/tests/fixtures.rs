@@ -1,5 +1,6 @@
-//! Documents as files: valid by the specification's schema, and each with
-//! something in it that readers get wrong.
+//! Documents as files: by the rules of the specification's schema, as far as
+//! `schema.rs` checks them, and each with something in it that readers get
+//! wrong.
 
 use super::*;
 use crate::properties::Properties;
@@ -15,6 +16,13 @@ fn assert_has(description: &EndpointDescription, expected: &Properties) {
         assert_eq!(there, Some(value), "{name}");
         let types = (there.map(Value::type_name), value.type_name());
         assert_eq!(types.0, Some(types.1), "{name}");
+    }
+}
+
+#[test]
+fn the_files_keep_the_rules_of_the_schema() {
+    for document in [TYPES, COLLECTIONS, LITERALS] {
+        assert_eq!(schema::violations(document), [""; 0]);
     }
 }
 

@@ -1,7 +1,12 @@
 //! `rsctl doctor`: each thing that may be wrong, and that it leaves nothing behind.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use snapbox::{assert_data_eq, str};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::certificates::Authority;
 use crate::support::process::ReservedPort;
@@ -12,6 +17,7 @@ on_each_server!(
     nothing_is_written_without_being_asked_for,
     what_is_written_is_announced_and_taken_away_again,
     rubbish_below_the_top_key_is_told_key_by_key,
+    what_ends_ipopos_watcher_is_an_error_though_the_value_reads_here,
 );
 
 const TOP: &str = "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer";
@@ -170,19 +176,45 @@ async fn rubbish_below_the_top_key_is_told_key_by_key(server: Server) {
         server.etcdctl(&["put", &key, value]).await;
     }
     let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
-    let (result, cure) = diagnosis.found("rubbish", "top/x: session id");
+    let (result, cure) = diagnosis.found("rubbish", "top/x: every peer will ignore this key");
     assert_eq!(result, "warning");
     assert!(cure.contains("etcdctl del"), "{cure}");
-    let json = diagnosis.found("rubbish", "not the JSON of an endpoint");
-    assert_eq!(json.0, "error");
+    let json = format!("{session}/e: iPOPO will stop watching: the value is not JSON");
+    assert_eq!(diagnosis.found("rubbish", &json).0, "error");
     assert_eq!(diagnosis.code, 1);
-    assert_eq!(
-        diagnosis.found("rubbish", "its session has no key").0,
-        "warning"
-    );
+    let orphan = diagnosis.found("rubbish", "has no key of its own");
+    assert_eq!(orphan.0, "warning");
     assert_eq!(diagnosis.found("rubbish", "such as top2/x").0, "warning");
-    let immortal = format!("{session}/e: under no lease");
+    let immortal = format!("{session}/e: every peer will see this when its owner is gone");
     assert_eq!(diagnosis.found("rubbish", &immortal).0, "warning");
+}
+
+async fn what_ends_ipopos_watcher_is_an_error_though_the_value_reads_here(server: Server) {
+    let good = include_str!("../fixtures/ipopo_hello_endpoint.json");
+    let value = good.replace("ecf.rsvc.id", "rsvc.id");
+    let id = "c7e30cee-d92d-4a6b-a81c-9a49871053e5";
+    let (session, beside) = (format!("top/{SESSION}"), format!("top-2/{SESSION}/e"));
+    let endpoint = format!("{session}/{id}");
+    server.etcdctl(&["put", &session, SESSION]).await;
+    server.etcdctl(&["put", &endpoint, good]).await;
+    let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
+    let findings = diagnosis.findings.iter();
+    let mut rubbish = findings.filter(|finding| finding["check"] == "rubbish");
+    assert!(
+        rubbish.all(|finding| finding["result"] == "warning"),
+        "{:#?}",
+        diagnosis.findings
+    );
+    server.etcdctl(&["put", &endpoint, &value]).await;
+    server.etcdctl(&["put", &beside, "{}"]).await;
+    let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
+    let missing = format!("{endpoint}: iPOPO will stop watching: ecf.rsvc.id is missing");
+    let (result, cure) = diagnosis.found("rubbish", &missing);
+    assert_eq!(result, "error");
+    assert!(cure.contains("restart the peers"), "{cure}");
+    let empty = format!("{beside}: iPOPO will stop watching: there are no properties");
+    assert_eq!(diagnosis.found("rubbish", &empty).0, "error");
+    assert_eq!(diagnosis.code, 1);
 }
 
 #[tokio::test]
@@ -196,7 +228,9 @@ async fn bytes_that_end_ipopos_watcher_are_an_error() {
         .unwrap();
     let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
     assert_eq!(
-        diagnosis.found("rubbish", "iPOPO's watcher ends on it").0,
+        diagnosis
+            .found("rubbish", "iPOPO will stop watching: the key is not UTF-8")
+            .0,
         "error"
     );
     assert_eq!((diagnosis.code, diagnosis.result.as_str()), (1, "error"));
@@ -347,6 +381,9 @@ async fn who_is_not_let_in_or_may_not_read_is_told_what_to_grant() {
     // Who reads only may be meant to.
     let reader = as_user("ada:word", &[]).await;
     assert_eq!(reader.found("user", "ada is let in").0, "ok");
+    let (result, cure) = reader.found("rubbish", "keys beside top/ that begin with top");
+    assert_eq!(result, "unknown");
+    assert!(cure.contains("as a user who may read them"), "{cure}");
     let (result, cure) = reader.found("write", "denies user `ada`");
     assert_eq!(result, "warning");
     assert!(cure.contains("say which: --session ID"), "{cure}");
@@ -384,7 +421,7 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
 
     let sound = doctor(&etcd.endpoint(), &["--cacert", ca.to_str().unwrap()]).await;
     assert_eq!(sound.found("tls", "is for 127.0.0.1").0, "ok");
-    assert_eq!(sound.found("clock", "over plain text only").0, "unknown");
+    assert_eq!(sound.found("clock", "agrees with ours").0, "ok");
     let server = "the server's certificate ends on 2100-01-01";
     assert_eq!(sound.found("certificate", server).0, "ok");
     assert_eq!(sound.code, 0);
@@ -401,12 +438,53 @@ async fn trouble_with_certificates_is_told_with_its_cure() {
     let (result, cure) = named.found("etcd", "the server's certificate is for other names");
     assert_eq!(result, "error");
     assert_eq!(cure, "write one of them as the address");
+}
 
-    let plain = doctor(&etcd.endpoint(), &[]).await;
-    let (result, cure) = plain.found("etcd", "speaks TLS, and was asked in plain text");
-    assert_eq!(result, "error");
-    assert!(cure.contains("https://"), "{cure}");
-    assert_eq!(plain.code, 4);
+/// A way to a server on which whoever does not ask for TLS is hung up on, without a word.
+async fn hangs_up_on_plain_text(server: SocketAddr) -> (SocketAddr, AbortOnDropHandle<()>) {
+    const HANDSHAKE: u8 = 0x16;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut first = [0];
+                if stream.peek(&mut first).await.is_ok() && first[0] == HANDSHAKE {
+                    let mut etcd = TcpStream::connect(server).await.unwrap();
+                    // Either side may end it as it likes.
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut etcd).await);
+                }
+            });
+        }
+    });
+    (address, AbortOnDropHandle::new(task))
+}
+
+#[tokio::test]
+async fn a_server_that_wants_tls_and_is_asked_in_plain_text_is_known_even_if_it_says_nothing() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"], "etcd");
+    let etcd = Etcd::start_tls(EtcdVersion::V3_4, &authority.server(&identity), &[]).await;
+    let (silent, _task) = hangs_up_on_plain_text(etcd.address()).await;
+    for endpoint in [etcd.endpoint(), silent.to_string()] {
+        let plain = doctor(&endpoint, &[]).await;
+        let (result, cure) = plain.found("etcd", "speaks TLS, and was asked in plain text");
+        assert_eq!(result, "error");
+        assert!(cure.contains("https://"), "{cure}");
+        assert_eq!(plain.code, 4);
+    }
+    // What speaks neither is told as what it is.
+    let neither = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = neither.local_addr().unwrap().to_string();
+    let closes = tokio::spawn(async move {
+        while let Ok((stream, _)) = neither.accept().await {
+            drop(stream);
+        }
+    });
+    let _closes = AbortOnDropHandle::new(closes);
+    let diagnosis = doctor(&address, &[]).await;
+    assert_eq!(diagnosis.code, 3, "{:#?}", diagnosis.findings);
 }
 
 #[tokio::test]
@@ -428,6 +506,7 @@ async fn certificates_are_looked_at_on_both_sides() {
     assert_eq!(diagnosis.found("read", "allowed").0, "ok");
     let server = "the server's certificate ends on 2098-01-01";
     assert_eq!(diagnosis.found("certificate", server).0, "ok");
+    assert_eq!(diagnosis.found("clock", "agrees with ours").0, "ok");
     let own = format!("the own certificate {cert} ends on 2099-01-01");
     assert_eq!(diagnosis.found("certificate", &own).0, "ok");
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use osgi_remote::keyspace::{Client, ConnectOptions, Endpoint, Error, ServerStatus};
 use tokio::net::TcpStream;
 
+use super::certificate::{Identity, Shown};
 use super::finding::Finding;
 use super::{certificate, clock};
 use crate::failure::Code;
@@ -20,7 +21,11 @@ pub(crate) struct Server {
 }
 
 /// Looks at one server: name, TCP, then TLS and user, then its status.
-pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Server {
+pub(crate) async fn look(
+    options: &ConnectOptions,
+    identity: Option<&Identity>,
+    endpoint: &Endpoint,
+) -> Server {
     let mut findings = Vec::new();
     let mut status = None;
     if let Some(stream) = connect(options, endpoint, &mut findings).await {
@@ -32,13 +37,7 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
         match answer {
             Ok(answer) => {
                 findings.extend(judge(&answer));
-                let limit = options.call_timeout;
-                if is_tls(options, endpoint) {
-                    findings.extend(certificate::of_server(stream, endpoint, limit).await);
-                    findings.push(clock::unknown());
-                } else {
-                    findings.push(clock::look(stream, endpoint.host(), limit).await);
-                }
+                findings.extend(look_closer(options, identity, endpoint, stream).await);
                 status = Some(answer);
             }
             Err(error) => {
@@ -56,6 +55,26 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
         status,
         findings: findings.collect(),
     }
+}
+
+/// What the library does not tell of a server that answers: its certificate, and its time.
+async fn look_closer(
+    options: &ConnectOptions,
+    identity: Option<&Identity>,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+) -> Vec<Finding> {
+    let (host, limit) = (endpoint.host(), options.call_timeout);
+    if !is_tls(options, endpoint) {
+        return vec![clock::look(stream, host, limit).await];
+    }
+    let shown = certificate::shown(stream, endpoint, identity, limit).await;
+    let mut findings: Vec<Finding> = shown.as_ref().and_then(Shown::judge).into_iter().collect();
+    findings.push(match shown.and_then(|shown| shown.stream) {
+        Some(stream) => clock::look(stream, host, limit).await,
+        None => clock::unknown(),
+    });
+    findings
 }
 
 /// A client of these servers alone.
@@ -166,7 +185,7 @@ async fn asked_in_plain(
     if is_tls(options, endpoint) {
         return None;
     }
-    certificate::shown(stream, endpoint, options.call_timeout).await?;
+    certificate::shown(stream, endpoint, None, options.call_timeout).await?;
     Some(Finding {
         code: Some(Code::Denied),
         ..Finding::error(

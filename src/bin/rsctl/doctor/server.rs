@@ -43,10 +43,7 @@ pub(crate) async fn look(
             Err(error) => {
                 // What was said of TLS was said too early.
                 findings.pop();
-                findings.push(match asked_in_plain(options, endpoint, stream).await {
-                    Some(finding) => finding,
-                    None => Finding::of("etcd", error),
-                });
+                findings.push(why_not(options, endpoint, stream, error).await);
             }
         }
     }
@@ -175,25 +172,41 @@ fn speaks_tls(options: &ConnectOptions, endpoint: &Endpoint) -> Finding {
     }
 }
 
+/// Why the library gets no answer.
+///
 /// A server that speaks TLS answers plain text with an alert or a hang-up, as the moment has it, so
 /// the failure does not tell: this asks again.
-async fn asked_in_plain(
+async fn why_not(
     options: &ConnectOptions,
     endpoint: &Endpoint,
     stream: TcpStream,
-) -> Option<Finding> {
+    error: Error,
+) -> Finding {
+    const CHECK: &str = "etcd";
     if is_tls(options, endpoint) {
-        return None;
+        return Finding::of(CHECK, error);
     }
-    certificate::shown(stream, endpoint, None, options.call_timeout).await?;
-    Some(Finding {
-        code: Some(Code::Denied),
-        ..Finding::error(
-            "etcd",
-            format!("the server at {endpoint} speaks TLS, and was asked in plain text"),
-            "write the address with https://, and give --cacert",
-        )
-    })
+    let shown = certificate::shown(stream, endpoint, None, options.call_timeout).await;
+    match (shown, error) {
+        (Some(_), _) => {
+            let what = format!("the server at {endpoint} speaks TLS, and was asked in plain text");
+            let cure = "write the address with https://, and give --cacert";
+            Finding {
+                code: Some(Code::Denied),
+                ..Finding::error(CHECK, what, cure)
+            }
+        }
+        // That it might be TLS is all that the library can guess.
+        (None, Error::Tls { .. }) => {
+            let what = format!("what listens at {endpoint} hangs up at once, and speaks no TLS");
+            let cure = "check the address: this is not the port of etcd's clients";
+            Finding {
+                code: Some(Code::Unreachable),
+                ..Finding::error(CHECK, what, cure)
+            }
+        }
+        (None, error) => Finding::of(CHECK, error),
+    }
 }
 
 /// What a server says of itself, but for its version, which is the same for many.

@@ -14,7 +14,7 @@ help: ## list the targets
 setup: ## install what the demo and the build need
 	@scripts/setup.sh demo
 
-setup-tests: ## install what the tests need: etcd 3.4 and 3.5, iPOPO, HAProxy, nginx; with Go, a peer in it
+setup-tests: ## install what the tests need: etcd 3.4 and 3.5, iPOPO, HAProxy, nginx, a stand-in in Go
 	@scripts/setup.sh tests
 
 demo: setup ## an exporter and a consumer find each other, a third watches; ETCD=host:port for a given etcd

@@ -134,8 +134,26 @@ install_tools() {
     mv "$tools/.stamp.new" "$tools/.stamp"
 }
 
-# The peer of the tests of groups. Its modules stay below the tools, so that later builds need no network.
+# The stand-in for a Go module in the tests of groups. What it is built of stays below the tools, so
+# that later builds need no network.
 go_peer_source="tests/support/go_peer"
+go_wanted="1.23"
+
+go_is_new_enough() {
+    command -v go >/dev/null || return 1
+    local version
+    version="$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)" || return 1
+    [ "$(printf '%s\n' "$go_wanted" "${version#go}" | sort -V | head -n 1)" = "$go_wanted" ]
+}
+
+# Whether apt has one that is new enough; its versions are those of Go, with 2: in front.
+apt_has_go() {
+    local candidate
+    command -v apt-cache >/dev/null || return 1
+    candidate="$(apt-cache policy golang-go 2>/dev/null | sed -n 's/^ *Candidate: //p')"
+    [ -n "$candidate" ] && [ "$candidate" != "(none)" ] \
+        && dpkg --compare-versions "$candidate" ge "2:$go_wanted"
+}
 
 wanted_go_stamp() {
     go version
@@ -150,22 +168,31 @@ build_go_peer() {
     local folder
     mkdir -p "$tools/go"
     folder="$(cd "$tools/go" && pwd)"
-    say "building the Go peer into $folder"
+    say "building the Go stand-in into $folder"
     # Without modcacherw, the modules could not be removed by rm.
     (cd "$go_peer_source" \
         && env GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local GOMODCACHE="$folder/mod" GOCACHE="$folder/cache" \
             go build -trimpath -o "$folder/go-peer.new" .) \
-        || fail "the Go peer cannot be built; it needs Go 1.23 or newer, and the first time a network"
+        || fail "the Go stand-in cannot be built; the first time, this needs a network"
     mv "$folder/go-peer.new" "$folder/go-peer"
     wanted_go_stamp >"$folder/.stamp"
 }
 
+# Distributions have had Go for long, but not all a new one. Where none can be had, the tests are told
+# by a file; they fail for want of the stand-in otherwise.
 need_go_peer() {
-    if ! command -v go >/dev/null; then
-        say "there is no Go here: the tests against a peer in Go will be left out"
+    local none="$tools/go/none"
+    if ! go_is_new_enough && apt_has_go; then
+        (apt_install "Go $go_wanted or newer" golang-go) || say "Go could not be installed by apt"
+    fi
+    if ! go_is_new_enough; then
+        mkdir -p "$tools/go"
+        printf '%s\n' "there is no Go $go_wanted or newer: install it (https://go.dev/dl), put it first in PATH, and run make setup-tests" >"$none"
+        say "the tests against a stand-in in Go will be left out: $(cat "$none")"
         return
     fi
     go_peer_is_complete || build_go_peer
+    rm -f "$none"
 }
 
 # etcd-client's .proto files import google/protobuf/descriptor.proto, which Debian keeps apart from protoc.

@@ -1,5 +1,7 @@
 //! rsctl diff
 
+use std::time::Duration;
+
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::edef;
 use osgi_remote::endpoint::service_info::{ServiceInfo, decode, encode};
@@ -13,6 +15,7 @@ use crate::tool::Tool;
 on_each_server!([embedded, etcd_3_5](
     the_registry_is_compared_with_an_edef_file,
     the_registry_is_compared_with_a_snapshot,
+    a_key_that_lost_its_lease_differs_and_one_under_another_lease_does_not,
     passwords_of_groups_are_in_a_snapshot_and_in_no_view,
 ));
 
@@ -173,6 +176,60 @@ async fn the_registry_is_compared_with_a_snapshot(server: Server) {
         coloured.stdout.contains("\u{1b}[32m+ top/new"),
         "{}",
         coloured.stdout
+    );
+}
+
+async fn a_key_that_lost_its_lease_differs_and_one_under_another_lease_does_not(server: Server) {
+    let client = client(&server);
+    let long = Duration::from_secs(600);
+    let first = client.grant(long).await.unwrap().id;
+    let endpoint = value(&endpoint("e1", "red"));
+    let key = format!("top/{SESSION}/e1");
+    client
+        .put(key.as_str(), endpoint.as_str(), Some(first))
+        .await
+        .unwrap();
+    client.put("top/x", "1", Some(first)).await.unwrap();
+    client.put("top/y", "1", None).await.unwrap();
+    let args = ["snapshot", "top/"];
+    let snapshot = Tool::new(&server).args(args).run().await.good();
+
+    let second = client.grant(long).await.unwrap().id;
+    client
+        .put(key.as_str(), endpoint.as_str(), Some(second))
+        .await
+        .unwrap();
+    client.put("top/x", "1", Some(second)).await.unwrap();
+    assert_eq!(diff(&server, snapshot.clone()).run().await.good(), "");
+
+    client.put(key.as_str(), endpoint, None).await.unwrap();
+    client.put("top/x", "2", None).await.unwrap();
+    client.put("top/y", "1", Some(second)).await.unwrap();
+    let ran = diff(&server, snapshot.clone()).run().await;
+    assert_eq!((ran.code(), ran.stderr.as_str()), (1, ""));
+    assert_data_eq!(
+        ran.stdout,
+        str![[r#"
+~ top/4469111c-91c2-4dba-b64f-750d14243fda/e1
+  - under a lease
+  + under no lease
+~ top/x
+  - under a lease
+  + under no lease
+  - 1
+  + 2
+~ top/y
+  - under no lease
+  + under a lease
+
+"#]]
+    );
+    let json = diff(&server, snapshot).args(["-o", "json"]).run().await;
+    let report: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let leased = &report["differences"][0]["leased"];
+    assert_eq!(
+        (&leased["old"], &leased["new"]),
+        (&true.into(), &false.into())
     );
 }
 

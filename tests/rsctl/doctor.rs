@@ -1,9 +1,10 @@
 //! `rsctl doctor`: each thing that may be wrong, and that it leaves nothing behind.
 
+mod tls;
+
 use serde_json::Value;
 use snapbox::{assert_data_eq, str};
 
-use crate::certificates::Authority;
 use crate::support::process::ReservedPort;
 use crate::support::{Etcd, EtcdVersion, Server, Store, on_each_server};
 use crate::tool::{Ran, Tool};
@@ -12,6 +13,7 @@ on_each_server!(
     nothing_is_written_without_being_asked_for,
     what_is_written_is_announced_and_taken_away_again,
     rubbish_below_the_top_key_is_told_key_by_key,
+    what_ends_ipopos_watcher_is_an_error_though_the_value_reads_here,
 );
 
 const TOP: &str = "org.eclipse.ecf.provider.etcd3.container.Etcd3DiscoveryContainer";
@@ -170,19 +172,45 @@ async fn rubbish_below_the_top_key_is_told_key_by_key(server: Server) {
         server.etcdctl(&["put", &key, value]).await;
     }
     let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
-    let (result, cure) = diagnosis.found("rubbish", "top/x: session id");
+    let (result, cure) = diagnosis.found("rubbish", "top/x: every peer will ignore this key");
     assert_eq!(result, "warning");
     assert!(cure.contains("etcdctl del"), "{cure}");
-    let json = diagnosis.found("rubbish", "not the JSON of an endpoint");
-    assert_eq!(json.0, "error");
+    let json = format!("{session}/e: iPOPO will stop watching: the value is not JSON");
+    assert_eq!(diagnosis.found("rubbish", &json).0, "error");
     assert_eq!(diagnosis.code, 1);
-    assert_eq!(
-        diagnosis.found("rubbish", "its session has no key").0,
-        "warning"
-    );
+    let orphan = diagnosis.found("rubbish", "has no key of its own");
+    assert_eq!(orphan.0, "warning");
     assert_eq!(diagnosis.found("rubbish", "such as top2/x").0, "warning");
-    let immortal = format!("{session}/e: under no lease");
+    let immortal = format!("{session}/e: every peer will see this when its owner is gone");
     assert_eq!(diagnosis.found("rubbish", &immortal).0, "warning");
+}
+
+async fn what_ends_ipopos_watcher_is_an_error_though_the_value_reads_here(server: Server) {
+    let good = include_str!("../fixtures/ipopo_hello_endpoint.json");
+    let value = good.replace("ecf.rsvc.id", "rsvc.id");
+    let id = "c7e30cee-d92d-4a6b-a81c-9a49871053e5";
+    let (session, beside) = (format!("top/{SESSION}"), format!("top-2/{SESSION}/e"));
+    let endpoint = format!("{session}/{id}");
+    server.etcdctl(&["put", &session, SESSION]).await;
+    server.etcdctl(&["put", &endpoint, good]).await;
+    let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
+    let findings = diagnosis.findings.iter();
+    let mut rubbish = findings.filter(|finding| finding["check"] == "rubbish");
+    assert!(
+        rubbish.all(|finding| finding["result"] == "warning"),
+        "{:#?}",
+        diagnosis.findings
+    );
+    server.etcdctl(&["put", &endpoint, &value]).await;
+    server.etcdctl(&["put", &beside, "{}"]).await;
+    let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
+    let missing = format!("{endpoint}: iPOPO will stop watching: ecf.rsvc.id is missing");
+    let (result, cure) = diagnosis.found("rubbish", &missing);
+    assert_eq!(result, "error");
+    assert!(cure.contains("restart the peers"), "{cure}");
+    let empty = format!("{beside}: iPOPO will stop watching: there are no properties");
+    assert_eq!(diagnosis.found("rubbish", &empty).0, "error");
+    assert_eq!(diagnosis.code, 1);
 }
 
 #[tokio::test]
@@ -196,7 +224,9 @@ async fn bytes_that_end_ipopos_watcher_are_an_error() {
         .unwrap();
     let diagnosis = doctor(&server.endpoint(), &["--top-key", "top"]).await;
     assert_eq!(
-        diagnosis.found("rubbish", "iPOPO's watcher ends on it").0,
+        diagnosis
+            .found("rubbish", "iPOPO will stop watching: the key is not UTF-8")
+            .0,
         "error"
     );
     assert_eq!((diagnosis.code, diagnosis.result.as_str()), (1, "error"));
@@ -347,6 +377,9 @@ async fn who_is_not_let_in_or_may_not_read_is_told_what_to_grant() {
     // Who reads only may be meant to.
     let reader = as_user("ada:word", &[]).await;
     assert_eq!(reader.found("user", "ada is let in").0, "ok");
+    let (result, cure) = reader.found("rubbish", "keys beside top/ that begin with top");
+    assert_eq!(result, "unknown");
+    assert!(cure.contains("as a user who may read them"), "{cure}");
     let (result, cure) = reader.found("write", "denies user `ada`");
     assert_eq!(result, "warning");
     assert!(cure.contains("say which: --session ID"), "{cure}");
@@ -371,72 +404,6 @@ async fn who_is_not_let_in_or_may_not_read_is_told_what_to_grant() {
     assert_eq!(granted.found("write", "allowed below").0, "ok");
     assert_eq!(granted.found("put", "went with the lease").0, "ok");
     assert_eq!(granted.code, 0);
-}
-
-#[tokio::test]
-async fn trouble_with_certificates_is_told_with_its_cure() {
-    let authority = Authority::new();
-    let identity = authority.issue(&["127.0.0.1"], "etcd");
-    let etcd = Etcd::start_tls(EtcdVersion::V3_4, &authority.server(&identity), &[]).await;
-    let ca = authority.file("trusted.pem", &authority.cert);
-    let other = Authority::new();
-    let wrong = other.file("other.pem", &other.cert);
-
-    let sound = doctor(&etcd.endpoint(), &["--cacert", ca.to_str().unwrap()]).await;
-    assert_eq!(sound.found("tls", "is for 127.0.0.1").0, "ok");
-    assert_eq!(sound.found("clock", "over plain text only").0, "unknown");
-    let server = "the server's certificate ends on 2100-01-01";
-    assert_eq!(sound.found("certificate", server).0, "ok");
-    assert_eq!(sound.code, 0);
-
-    let strange = doctor(&etcd.endpoint(), &["--cacert", wrong.to_str().unwrap()]).await;
-    let (result, cure) = strange.found("etcd", "TLS with etcd");
-    assert_eq!(result, "error");
-    assert!(cure.contains("give the one that signed it"), "{cure}");
-    assert_eq!(strange.code, 4);
-
-    let identity = authority.issue(&["etcd.example"], "etcd");
-    let named = Etcd::start_tls(EtcdVersion::V3_4, &authority.server(&identity), &[]).await;
-    let named = doctor(&named.endpoint(), &["--cacert", ca.to_str().unwrap()]).await;
-    let (result, cure) = named.found("etcd", "the server's certificate is for other names");
-    assert_eq!(result, "error");
-    assert_eq!(cure, "write one of them as the address");
-
-    let plain = doctor(&etcd.endpoint(), &[]).await;
-    let (result, cure) = plain.found("etcd", "speaks TLS, and was asked in plain text");
-    assert_eq!(result, "error");
-    assert!(cure.contains("https://"), "{cure}");
-    assert_eq!(plain.code, 4);
-}
-
-#[tokio::test]
-async fn certificates_are_looked_at_on_both_sides() {
-    let authority = Authority::new();
-    let identity = authority.issue_until(&["127.0.0.1"], "etcd", 2098);
-    let server = authority.mutual_server(&identity);
-    let etcd = Etcd::start_tls(EtcdVersion::V3_5, &server, &[]).await;
-    let ca = authority.file("trusted.pem", &authority.cert);
-    let own = authority.issue_until(&[], "ada", 2099);
-    let cert = authority.file("own.pem", &own.cert);
-    let key = authority.file("own.key", &own.key);
-    let [ca, cert, key] = [ca, cert, key].map(|path| path.to_str().unwrap().to_owned());
-    let diagnosis = doctor(
-        &etcd.endpoint(),
-        &["--cacert", &ca, "--cert", &cert, "--key", &key],
-    )
-    .await;
-    assert_eq!(diagnosis.found("read", "allowed").0, "ok");
-    let server = "the server's certificate ends on 2098-01-01";
-    assert_eq!(diagnosis.found("certificate", server).0, "ok");
-    let own = format!("the own certificate {cert} ends on 2099-01-01");
-    assert_eq!(diagnosis.found("certificate", &own).0, "ok");
-
-    // Without one, the server hangs up.
-    let without = doctor(&etcd.endpoint(), &["--cacert", &ca]).await;
-    let (result, cure) = without.found("etcd", "TLS with etcd");
-    assert_eq!(result, "error");
-    assert!(cure.contains("--cert, --key"), "{cure}");
-    assert_eq!(without.code, 4);
 }
 
 #[tokio::test]

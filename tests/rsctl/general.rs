@@ -4,7 +4,7 @@ use snapbox::{assert_data_eq, str};
 
 use crate::support::Server;
 use crate::support::process::ReservedPort;
-use crate::tool::Tool;
+use crate::tool::{RSCTL, Tool, bare};
 
 #[tokio::test]
 async fn an_unknown_command_is_a_usage_error() {
@@ -124,9 +124,8 @@ async fn a_file_of_settings_that_is_wrong_spoils_no_completions() {
 
 #[tokio::test]
 async fn a_full_disk_behind_stderr_does_not_change_how_it_ends() {
-    let program = env!("CARGO_BIN_EXE_rsctl");
     let full = std::fs::File::options().write(true).open("/dev/full");
-    let status = std::process::Command::new(program)
+    let status = bare(RSCTL)
         .args(["--endpoints", "127.0.0.1:1", "tree"])
         .stderr(full.unwrap())
         .status();
@@ -204,11 +203,10 @@ rsctl help endp
 rsctl completions z
 ";
     std::fs::write(folder.path().join("lines"), lines).unwrap();
-    let mut bash = crate::support::process::dying_with_us("bash");
+    let mut bash = bare("bash");
     let bash = bash
         .args(["--norc", "--noprofile", "-c", ASKING_BASH])
         .current_dir(folder.path())
-        .env_remove("BASH_ENV")
         .stdin(std::fs::File::open(folder.path().join("lines")).unwrap());
     let output = bash.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

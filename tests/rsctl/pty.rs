@@ -4,9 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::process::{ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::support::process::{OwnedChild, dying_with_us};
+use crate::support::process::OwnedChild;
 use crate::support::{Store, eventually};
-use crate::tool::SOON;
+use crate::tool::{RSCTL, SOON, bare};
 
 /// The shell at a terminal of its own, which `script` makes.
 pub(crate) struct Pty {
@@ -19,13 +19,12 @@ pub(crate) struct Pty {
 
 impl Pty {
     pub(crate) fn start(server: &Store, folder: &std::path::Path) -> Self {
-        let tool = env!("CARGO_BIN_EXE_rsctl");
         let endpoint = server.endpoint();
-        let mut command = dying_with_us("script");
+        let mut command = bare("script");
         command
             .args(["-q", "-e", "-f", "-c"])
             .arg(format!(
-                "trap : INT; stty cols 120; '{tool}' --endpoints {endpoint} shell --history history; code=$?; \
+                "trap : INT; stty cols 120; '{RSCTL}' --endpoints {endpoint} shell --history history; code=$?; \
                  echo the mode after it: $(stty -a | grep -o -e '-*icanon'); exit $code"
             ))
             .arg("/dev/null")
@@ -34,7 +33,6 @@ impl Pty {
             // whatever the child made of that; bash is an exception.
             .env("SHELL", "/bin/sh")
             .env("TERM", "xterm")
-            .env("XDG_CONFIG_HOME", "/nonexistent")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = OwnedChild::spawn(command).unwrap();

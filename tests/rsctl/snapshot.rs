@@ -14,6 +14,7 @@ on_each_server!([embedded, etcd_3_4, etcd_3_5](
     many_keys_and_large_values_go_both_ways,
     keys_with_other_values_are_listed_and_left_alone,
     keys_under_a_lease_are_left_out_unless_asked_for,
+    what_stops_a_peer_from_watching_is_put_by_force_alone,
 ));
 
 const HEADER: &str = r#"{"format":"rsctl-snapshot","version":1,"cluster":"1","revision":1,"prefix":"app/","time":"2026-01-31T12:00:00Z"}"#;
@@ -232,6 +233,52 @@ async fn keys_under_a_lease_are_left_out_unless_asked_for(server: Server) {
     let lease = put("app/a").await.lease.unwrap();
     let granted = client.lease(lease).await.unwrap().unwrap().granted;
     assert_eq!(granted, Duration::from_secs(900));
+}
+
+async fn what_stops_a_peer_from_watching_is_put_by_force_alone(server: Server) {
+    let session = "app/4469111c-91c2-4dba-b64f-750d14243fda";
+    let endpoint = format!("{session}/x");
+    let snapshot = snapshot_of(&[(session, "its own"), (&endpoint, "no json")]);
+    let restore = |args: &[&str]| {
+        let tool = restore(&server, &snapshot).args(["--top-key", "app"]);
+        tool.args(args.iter().copied())
+    };
+    let told = format!("harmful: {endpoint}: iPOPO will stop watching: the value is not JSON: ");
+    for args in [&[][..], &["--dry-run"]] {
+        let ran = restore(args).run().await;
+        assert!(ran.stdout.starts_with(&told), "{}", ran.stdout);
+        assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+        assert_data_eq!(
+            ran.bad(1),
+            str![
+                "rsctl: 1 key with a value on which a peer would stop watching or drop an endpoint, such as app/4469111c-91c2-4dba-b64f-750d14243fda/x: nothing is written, mend the file, or --force puts them"
+            ]
+        );
+    }
+    let ran = restore(&["--dry-run", "-o", "json"]).run().await;
+    let refused: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (&refused["put"], &refused["harmful"][0]["key"]),
+        (&0.into(), &endpoint.as_str().into())
+    );
+    assert_eq!(keys(&server, "app/").await, []);
+
+    let would = restore(&["--dry-run", "--force"]).run().await.good();
+    assert!(would.starts_with(&told), "{would}");
+    assert!(
+        would.contains("would put 2 keys below 'app/', 1 of them with a value that harms peers"),
+        "{would}"
+    );
+    let forced = restore(&["--force"]).run().await;
+    assert_data_eq!(forced.good().trim_end(), str!["2 keys put"]);
+    // It is there already, so that leaving it does no more harm.
+    restore(&[]).run().await.good();
+    // Keys that no peer reads may hold anything.
+    clear(&server, "app/").await;
+    let elsewhere = Tool::new(&server)
+        .args(["restore", "-"])
+        .input(snapshot.as_str());
+    assert_data_eq!(elsewhere.run().await.good().trim_end(), str!["2 keys put"]);
 }
 
 /// Ten keys of about a megabyte, each in a transaction of its own.

@@ -17,6 +17,23 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// More lines than any test waits for.
 const MOST_LINES: usize = 100_000;
 
+/// The tool.
+pub(crate) const RSCTL: &str = env!("CARGO_BIN_EXE_rsctl");
+
+/// A program with none of the variables and settings of whoever runs the tests.
+pub(crate) fn bare(program: &str) -> Command {
+    let mut command = dying_with_us(program);
+    command.env_clear();
+    // `setpriv` is found by it, and so are commands that the program runs.
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+        .env("HOME", "/nonexistent")
+        .env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
 /// A command line, with nothing of the tests' own surroundings in it.
 #[derive(Debug)]
 pub(crate) struct Tool {
@@ -122,17 +139,10 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        let mut command = dying_with_us(env!("CARGO_BIN_EXE_rsctl"));
-        command.env_clear();
-        // `setpriv` is found by it, and so are commands that the tool runs.
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
+        let mut command = bare(RSCTL);
         command
             .args(&self.args)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            // No settings of whoever runs the tests are read.
-            .env("XDG_CONFIG_HOME", "/nonexistent")
             .env("COLUMNS", "100")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -36,11 +36,41 @@ fn completions_of(shell: Shell) -> String {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "rsctl", &mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
+    let text = hidden(&command)
+        .iter()
+        .fold(text, |text, name| without(&text, name));
     match shell {
         Shell::Zsh => with_escaped_colons(text, &command),
         Shell::Fish => with_help_and_shells(&text),
         _ => text,
     }
+}
+
+/// The long options that help does not name.
+fn hidden(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter(|arg| arg.is_hide_set());
+    let own = own.filter_map(clap::Arg::get_long).map(str::to_owned);
+    own.chain(command.get_subcommands().flat_map(hidden))
+        .collect()
+}
+
+/// Offers no option of this name, which clap_complete does though it is hidden: in bash's lists of
+/// words, and in the lines that the other shells have for each option.
+fn without(text: &str, name: &str) -> String {
+    let offers = [
+        format!("'--{name}=["),
+        format!(" -l {name} "),
+        format!("cand --{name} "),
+        format!("[CompletionResult]::new('--{name}'"),
+    ];
+    let lines = text
+        .lines()
+        .filter(|line| !offers.iter().any(|offer| line.contains(offer)));
+    let lines = lines.map(|line| match line.trim_start().starts_with("opts=") {
+        true => line.replace(&format!(" --{name} "), " ") + "\n",
+        false => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 /// A colon ends a part of what zsh is told of an option, so that one in the name of its value, as
@@ -127,5 +157,27 @@ mod tests {
         let condition = endpoint.and_then(condition).unwrap_or_default();
         assert!(condition.ends_with(" completions man"), "{condition}");
         assert!(text.ends_with("-f -a \"bash elvish fish powershell zsh\"\n"));
+    }
+
+    #[test]
+    fn an_option_that_help_does_not_name_is_completed_by_no_shell() {
+        for shell in Shell::value_variants() {
+            let text = completions_of(*shell);
+            let named = |name: &str| {
+                let lines = text.lines().map(str::trim_start);
+                // What bash offers after the option, and what fish knows of those with values.
+                let offers = lines.filter(|line| {
+                    !line.starts_with(&format!("{name})")) && !line.starts_with("string join")
+                });
+                let name = if *shell == Shell::Fish {
+                    &name[2..]
+                } else {
+                    name
+                };
+                offers.filter(|line| line.contains(name)).count()
+            };
+            assert!(named("--etcd-protocol") > 0, "{shell}");
+            assert_eq!(named("--etcd-api-version"), 0, "{shell}");
+        }
     }
 }

@@ -119,16 +119,45 @@ fn read(given: Option<&Path>) -> Result<Option<Settings>, Failure> {
         }
     };
     toml::from_str(&text).map(Some).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let number = before.map_or(0, |before| before.matches('\n').count());
-        // The name alone: the value may be a password.
-        let line = text.lines().nth(number).unwrap_or_default();
-        let name = line.split('=').next().unwrap_or_default().trim();
-        let (path, number, problem) = (path.display(), number + 1, error.message());
+        let problem = problem(&text, &error);
+        let path = path.display();
         Failure::usage(format!(
-            "the file of settings {path} cannot be used: line {number} (`{name}`): {problem}"
+            "the file of settings {path} cannot be used: {problem}"
         ))
     })
+}
+
+/// Where the file is wrong, and why.
+///
+/// A password may stand anywhere in it, in a line that was meant otherwise too, and what is said
+/// here goes into logs. So nothing is repeated of a file that is no TOML; of one that is, the name
+/// and what is said of the value, but for those that are secret.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let number = before.map_or(0, |before| before.matches('\n').count());
+    let line = text.lines().nth(number).unwrap_or_default();
+    let place = format!("line {}", number + 1);
+    if text.parse::<toml::Table>().is_err() {
+        return format!("{place} is no TOML: {FORM}");
+    }
+    match name_of(line) {
+        None => format!("{place}: no setting has such a value"),
+        Some(name @ ("user" | "password")) => {
+            format!("{place} (`{name}`): the value must be a text in quotes")
+        }
+        Some(name) => format!("{place} (`{name}`): {}", error.message()),
+    }
+}
+
+const FORM: &str = "each line is NAME = VALUE, with quotes around a text, or a comment after #, and \
+                    no name is there twice";
+
+/// The name that a line sets; none if the line is anything else than `NAME = …`.
+fn name_of(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')?;
+    let (name, rest) = line.split_at(end);
+    (!name.is_empty() && rest.trim_start().starts_with('=')).then_some(name)
 }
 
 fn default_path() -> Option<PathBuf> {
@@ -200,6 +229,45 @@ mod tests {
         let options = filled(Options::default(), text).unwrap();
         assert_eq!(options.dial_timeout.as_deref(), Some("3"));
         assert_eq!(options.command_timeout.as_deref(), Some("500ms"));
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_told_in_no_message() {
+        const SECRET: &str = "123456789";
+        for (text, place) in [
+            (
+                format!("password = {SECRET}"),
+                "line 1 (`password`): the value must be a text in quotes",
+            ),
+            (
+                format!("endpoints = 'a'\npassword = {SECRET}"),
+                "line 2 (`password`)",
+            ),
+            (format!("password = [{SECRET}]"), "line 1 (`password`)"),
+            (format!("password = [\n{SECRET}\n]"), "line 1 (`password`)"),
+            (format!("user = {SECRET}"), "line 1 (`user`)"),
+            (format!("password.is = {SECRET}"), "line 1"),
+            (format!("\"password\" = {SECRET}"), "line 1"),
+            (
+                format!("password: {SECRET}"),
+                "line 1 is no TOML: each line is NAME = VALUE",
+            ),
+            (format!("password {SECRET}"), "line 1 is no TOML"),
+            (format!("password {SECRET} = 1"), "line 1 is no TOML"),
+            (format!("password = s{SECRET}"), "line 1 is no TOML"),
+            (format!("password = '{SECRET}"), "line 1 is no TOML"),
+            (format!("password = \"\\{SECRET}\""), "line 1 is no TOML"),
+            (format!("password =\n{SECRET}=\n"), "is no TOML"),
+            (
+                format!("password = 'a'\npassword = '{SECRET}'"),
+                "line 2 is no TOML",
+            ),
+        ] {
+            let error = filled(Options::default(), &text).unwrap_err().to_string();
+            assert!(!error.contains(SECRET), "{text}: {error}");
+            let problem = error.split_once(" cannot be used: ").unwrap().1;
+            assert!(problem.contains(place), "{text}: {problem}");
+        }
     }
 
     #[test]

@@ -35,8 +35,10 @@
 //!
 //! - It deletes and watches by prefix without a slash, so that deleting group `a` deletes group
 //!   `a-b` too. Here keys are exact.
-//! - It takes a new lease for each node after each time to live, and leaves the old one running as
-//!   long as the process does. Here a node has one lease.
+//! - It takes a new lease for each node after each half of its time to live, and keeps the old ones
+//!   alive as long as the process registers. Here a node has one lease.
+//! - It deletes no node when it stops, and revokes every lease of the cluster when it closes, those
+//!   of others too. What is registered here comes back then, with a new lease.
 //! - It writes a node each half of its time to live with the `last_seen` of its beginning. Here
 //!   `last_seen` is the time of writing.
 //! - Its watches end with the first error, tell nothing of what was there before, and tell a

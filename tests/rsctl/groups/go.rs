@@ -1,8 +1,9 @@
-//! The other side in Go. `tests/support/go_peer/` does to etcd what `go.lumeweb.com/etcd-registry`
-//! does, with the same client library.
+//! A stand-in for Go's module `go.lumeweb.com/etcd-registry`, which cannot be fetched where the tests
+//! run: `tests/support/go_peer/` does to etcd what the module does, with the same client library.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use osgi_remote::catalog::groups::{EmptyGroup, Node, RegisterOptions};
 use serde_json::{Value, json};
@@ -10,29 +11,26 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::{groups, name};
-use crate::support::{Server, Store, on_each_server, tools};
+use crate::support::{Kv, Server, Store, on_each_server, tools};
 use crate::tool::{SOON, Tool};
 
 on_each_server!([embedded, etcd_3_5](
-    what_go_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost,
-    nodes_that_go_registers_are_seen_by_a_watch_here_each_once,
-    nodes_that_are_registered_here_are_seen_by_a_watch_in_go,
+    what_a_go_stand_in_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost,
+    nodes_that_a_go_stand_in_registers_are_seen_by_a_watch_here_each_once,
+    nodes_that_are_registered_here_are_seen_by_a_watch_in_a_go_stand_in,
+    nodes_that_are_registered_here_come_back_when_a_go_stand_in_revokes_every_lease,
 ));
 
 const MANY: usize = 100;
 
-/// The program, which `make setup-tests` builds where there is Go. Where there is none these
-/// tests are left out, and say so.
+/// The stand-in, which `make setup-tests` builds. Where that finds no Go and cannot install it, it
+/// says so in a file, and these tests are left out; otherwise a stand-in that is missing fails them.
 fn go_peer() -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&folders).any(|folder| folder.join("go").is_file()) {
-        return Some(tools::file("go/go-peer"));
+    if let Ok(reason) = std::fs::read_to_string(tools::folder().join("go/none")) {
+        println!("left out: {}", reason.trim_end());
+        return None;
     }
-    println!(
-        "left out: there is no `go` in PATH; install Go 1.23 or newer (https://go.dev/dl) and run \
-         `make setup-tests`"
-    );
-    None
+    Some(tools::file("go/go-peer"))
 }
 
 struct Peer<'a> {
@@ -99,7 +97,9 @@ impl Going {
     }
 }
 
-async fn what_go_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost(server: Server) {
+async fn what_a_go_stand_in_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost(
+    server: Server,
+) {
     let Some(program) = go_peer() else { return };
     let peer = Peer::new(&program, &server);
     let before = peer
@@ -138,7 +138,7 @@ async fn what_go_configures_is_shown_and_changed_here_and_nothing_of_it_is_lost(
     );
 }
 
-async fn nodes_that_go_registers_are_seen_by_a_watch_here_each_once(server: Server) {
+async fn nodes_that_a_go_stand_in_registers_are_seen_by_a_watch_here_each_once(server: Server) {
     let Some(program) = go_peer() else { return };
     let peer = Peer::new(&program, &server);
     peer.run(&["configure", "web", "", "", "zone=eu", "peer=group"])
@@ -146,61 +146,95 @@ async fn nodes_that_go_registers_are_seen_by_a_watch_here_each_once(server: Serv
     let args = ["node", "watch", "web", "--changes-only", "-o", "json"];
     let watch = Tool::new(&server).args(args).start();
     watch.notes("watching").await;
-    // It writes each node again after each second, which is no news.
-    let mut go = peer.start(&["register", "web", "go-", &MANY.to_string(), "2s"]);
+    let mut go = peer.start(&["register", "web", "go-", &MANY.to_string(), "10s"]);
     assert_eq!(go.line().await, "registered");
     let told = |line: String| -> (Value, Value) {
         let event: Value = serde_json::from_str(&line).unwrap();
         (event["event"].clone(), event["node"].clone())
     };
-    let ids: Vec<String> = (0..MANY).map(|n| format!("go-{n}")).collect();
-    for (n, id) in ids.iter().enumerate() {
+    for n in 0..MANY {
         let (event, node) = told(watch.line().await);
-        assert_eq!((&event, &node["id"]), (&json!("create"), &json!(id)));
+        assert_eq!(
+            (&event, &node["id"]),
+            (&json!("create"), &json!(format!("go-{n}")))
+        );
         assert_eq!(node["port"], json!(9100 + n));
         assert_eq!(node["labels"], json!({"peer": "go", "zone": "eu"}));
     }
-    let listed = Tool::new(&server)
-        .args(["node", "list", "web", "-o", "json"])
-        .run()
-        .await
-        .json();
-    let listed = listed.as_array().unwrap();
-    assert_eq!(listed.len(), MANY);
-    assert!(
-        listed
-            .iter()
-            .all(|node| node["ttl"].as_u64().is_some_and(|ttl| ttl <= 2))
-    );
-    // Long enough for each to be written again.
-    let first = server
-        .get("/services/web/nodes/go-0_go_exporter")
-        .await
-        .unwrap()
-        .version;
+    // After 5 s it writes each node again, half of them with another `last_seen`, under another
+    // lease, and keeps the first one alive: no news, all of it.
     crate::support::eventually(SOON, "nodes to be written again", async || {
-        let node = server
-            .get("/services/web/nodes/go-0_go_exporter")
-            .await
-            .unwrap();
-        if node.version > first + 1 {
-            Ok(())
-        } else {
-            Err(node.version)
+        let nodes = server.get_prefix("/services/web/nodes/").await;
+        match nodes.iter().filter(|node| node.version > 1).count() {
+            MANY => Ok(()),
+            some => Err(format!("{some} of {}", nodes.len())),
         }
     })
     .await;
+    let leases = server.leases().await.len();
+    assert!(leases >= 2 * MANY, "{leases} leases");
+    let args = ["node", "list", "web", "-o", "json"];
+    let listed = Tool::new(&server).args(args).run().await.json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), MANY);
+    let is_fresh = |node: &Value| node["ttl"].as_u64().is_some_and(|ttl| ttl <= 10);
+    assert!(listed.iter().all(is_fresh), "{listed:?}");
+
+    // It deletes none of them, and then revokes all leases, in an order of its own.
     go.tell_to_end();
-    for id in &ids {
+    let mut deleted = Vec::new();
+    while deleted.len() < MANY {
         let (event, node) = told(watch.line().await);
-        assert_eq!((&event, &node["id"]), (&json!("delete"), &json!(id)));
+        assert_eq!(event, json!("delete"), "{node}");
         assert_eq!(node["exporter_type"], "go_exporter");
+        deleted.push(node["port"].as_u64().unwrap());
     }
-    assert_eq!(go.line().await, "deleted");
+    deleted.sort_unstable();
+    let all: Vec<u64> = (0..MANY as u64).map(|n| 9100 + n).collect();
+    assert_eq!(deleted, all);
+    assert_eq!(go.line().await, "closed");
+    assert_eq!(go.next().await, None);
     watch.stop("TERM").await.good();
 }
 
-async fn nodes_that_are_registered_here_are_seen_by_a_watch_in_go(server: Server) {
+async fn nodes_that_are_registered_here_come_back_when_a_go_stand_in_revokes_every_lease(
+    server: Server,
+) {
+    const KEY: &str = "/services/web/nodes/rust_t";
+    let Some(program) = go_peer() else { return };
+    let peer = Peer::new(&program, &server);
+    let node = Node::new("rust", "t", 9100, "/metrics").unwrap();
+    let options = RegisterOptions::with_ttl(Duration::from_secs(10));
+    let groups = groups(&server);
+    let registration = groups.register(&name("web"), node, options).await.unwrap();
+    registration.ready().await.unwrap();
+    let args = ["register", "web", "--id", "tool", "--type", "t"];
+    let tool = Tool::new(&server).args(["node"]).args(args);
+    let tool = tool.args(["--port", "1", "--ttl", "10s"]).start();
+    tool.says("registered  ").await;
+    let mut go = peer.start(&["register", "web", "go-", "3", "10s"]);
+    assert_eq!(go.line().await, "registered");
+    let before = server.get_prefix("/services/web/nodes/").await;
+    assert_eq!(before.len(), 5);
+
+    go.tell_to_end();
+    assert_eq!(go.line().await, "closed");
+    crate::support::eventually(SOON, "both nodes to come back", async || {
+        let now = server.get_prefix("/services/web/nodes/").await;
+        let is_new = |kv: &Kv| before.iter().all(|old| old.lease != kv.lease);
+        match now.len() == 2 && now.iter().all(is_new) {
+            true => Ok(()),
+            false => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+    assert!(server.get(KEY).await.is_some());
+    registration.close(EmptyGroup::Keep, SOON).await.unwrap();
+    assert_eq!(server.get(KEY).await, None);
+    tool.stop("TERM").await.good();
+}
+
+async fn nodes_that_are_registered_here_are_seen_by_a_watch_in_a_go_stand_in(server: Server) {
     let Some(program) = go_peer() else { return };
     let peer = Peer::new(&program, &server);
     peer.run(&["configure", "web", "", "", "zone=eu"]).await;

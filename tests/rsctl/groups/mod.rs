@@ -1,4 +1,4 @@
-//! Groups and their nodes: the library, the commands, and Go's side.
+//! Groups and their nodes: the library, the commands, and a stand-in for Go's module.
 
 mod commands;
 mod go;

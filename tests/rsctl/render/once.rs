@@ -1,5 +1,7 @@
 //! One rendering.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::endpoint::service_info::{ServiceInfo, encode};
 use osgi_remote::props;
@@ -125,6 +127,28 @@ n1:9100/m {"a":"b","env":"prod"}
 
 "#]]
     );
+}
+
+#[tokio::test]
+async fn credentials_of_groups_are_written_only_if_asked_for_and_then_for_the_owner_alone() {
+    let server = Server::etcd_3_5().await;
+    let place = Place::new();
+    let group = r#"{"name":"web","spec":{"username":"ada","password":"s3cret"}}"#;
+    server.etcdctl(&["put", "/services/web", group]).await;
+    place.write("t", "{% for one in g.list %}{{ one.value }}{% endfor %}");
+    let args = ["t", "--prefix", "g=/services/"];
+    let hidden = r#"{"name":"web","spec":{"username":"hidden","password":"hidden"}}"#;
+    let ran = place.tool(&server, &args).run().await;
+    assert_eq!(ran.good(), hidden);
+    let out = place
+        .tool(&server, &args)
+        .args(["--out", "out", "--show-credentials"]);
+    out.run().await.good();
+    assert_eq!(place.read("out"), group);
+    let mode = std::fs::metadata(place.folder.path().join("out"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
 }
 
 async fn a_dry_run_shows_what_would_change(server: Server) {

@@ -1,11 +1,20 @@
-// A peer in Go for tests of groups: it registers nodes, configures groups and watches, in the key
-// space and JSON of go.lumeweb.com/etcd-registry and with the client library of that module.
+// A stand-in for go.lumeweb.com/etcd-registry in tests of groups: it registers nodes, configures
+// groups and watches, in that module's key space and JSON and with its client library.
 //
-// The module itself cannot be had from here; this program does to etcd what it does, as far as its
-// source is known: create or join by one transaction, merge the group's labels into the node's own,
-// put a node under a lease again after each half of its time to live, watch by prefix. Where the
-// module loses events (it sends deletions without a node, and ends with the first error), this one
-// tells more, because it is here to say what it saw.
+// The module itself cannot be fetched where the tests run, so that nothing here is a test of the
+// module. This program does to etcd what the module does, as its source (LumeWeb/etcd-registry) has it:
+//
+//   - It creates a group or joins it by one transaction, and merges the group's labels into a node's.
+//   - After each half of a node's time to live it takes a new lease, puts the node under it, and keeps
+//     the lease alive; the old ones too, as long as the process registers.
+//   - When it stops registering, it deletes nothing: its clean-up has the context that was cancelled.
+//   - When it closes, it revokes every lease of the cluster, whoever granted it.
+//   - It watches by prefix.
+//
+// In the source that could be read, last_seen stays the time of the beginning. Here each second node
+// has the time of writing instead, for that must be no news either. Where the module loses events (it
+// sends deletions without a node, and ends with the first error), this one tells more, because it is
+// here to say what it saw.
 package main
 
 import (
@@ -21,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -56,7 +66,7 @@ const usage = `usage: go-peer ENDPOINT BASE COMMAND
   show GROUP                          print the group as this side reads it
   configure GROUP USER PASSWORD K=V...  set the whole of what its nodes share
   nodes GROUP                         print each node as this side reads it
-  register GROUP PREFIX COUNT TTL     register nodes, keep them until stdin ends, then delete them
+  register GROUP PREFIX COUNT TTL     register nodes until stdin ends, then revoke every lease there is
   watch GROUP                         print what happens to the group's nodes until stdin ends`
 
 func main() {
@@ -208,7 +218,7 @@ func (p peer) nodes(ctx context.Context, name string) error {
 	return nil
 }
 
-// register keeps nodes, each under a lease of its own, until stdin ends.
+// register keeps nodes until stdin ends.
 func (p peer) register(ctx context.Context, name string, args []string) error {
 	count, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -222,99 +232,121 @@ func (p peer) register(ctx context.Context, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	all := make([]node, count)
-	for i := range all {
-		all[i] = node{
-			ID:           args[0] + strconv.Itoa(i),
-			ExporterType: "go_exporter",
-			Port:         9100 + i,
-			MetricsPath:  "/metrics",
-			Labels:       map[string]string{"peer": "go"},
-			Status:       "healthy",
-			LastSeen:     time.Now(),
-		}
-		for key, value := range g.Spec.CommonLabels {
-			if _, own := all[i].Labels[key]; !own {
-				all[i].Labels[key] = value
-			}
-		}
-	}
-	keeping, stop := context.WithCancel(ctx)
+	registering, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var keepers sync.WaitGroup
 	failures := make(chan error, count)
-	for _, n := range all {
-		lease, err := p.put(ctx, name, n, ttl)
-		if err != nil {
-			stop()
+	all := make([]node, count)
+	for i := range all {
+		all[i] = member(g, args[0], i)
+		if err := p.put(registering, name, all[i], ttl); err != nil {
 			return err
 		}
 		keepers.Add(1)
 		go func() {
 			defer keepers.Done()
-			if err := p.keep(keeping, name, n, ttl, lease); err != nil {
-				failures <- err
-			}
+			failures <- p.keep(registering, name, all[i], ttl, i%2 == 1)
 		}()
 	}
 	fmt.Println("registered")
 	untilStdinEnds()
-	stop()
+	cancel()
 	keepers.Wait()
 	close(failures)
 	for err := range failures {
-		return err
-	}
-	for _, n := range all {
-		if _, err := p.etcd.Delete(ctx, p.nodeKey(name, n)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	fmt.Println("deleted")
+	for _, n := range all {
+		if _, err := p.etcd.Delete(registering, p.nodeKey(name, n)); err == nil {
+			return errors.New("a context that was cancelled has deleted a node")
+		}
+	}
+	if err := p.revokeAll(ctx); err != nil {
+		return err
+	}
+	fmt.Println("closed")
 	return nil
 }
 
-func (p peer) put(ctx context.Context, name string, n node, ttl time.Duration) (clientv3.LeaseID, error) {
-	lease, err := p.etcd.Grant(ctx, int64(ttl.Seconds()))
-	if err != nil {
-		return 0, err
+func member(g group, prefix string, number int) node {
+	n := node{
+		ID:           prefix + strconv.Itoa(number),
+		ExporterType: "go_exporter",
+		Port:         9100 + number,
+		MetricsPath:  "/metrics",
+		Labels:       map[string]string{"peer": "go"},
+		Status:       "healthy",
+		LastSeen:     time.Now(),
 	}
-	return lease.ID, p.putUnder(ctx, name, n, lease.ID)
+	for key, value := range g.Spec.CommonLabels {
+		if _, own := n.Labels[key]; !own {
+			n.Labels[key] = value
+		}
+	}
+	return n
 }
 
-func (p peer) putUnder(ctx context.Context, name string, n node, lease clientv3.LeaseID) error {
+// put writes a node under a lease of its own, and keeps the lease alive until ctx ends.
+func (p peer) put(ctx context.Context, name string, n node, ttl time.Duration) error {
 	value, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
-	_, err = p.etcd.Put(ctx, p.nodeKey(name, n), string(value), clientv3.WithLease(lease))
-	return err
-}
-
-// keep renews the lease and writes the node again after each half of its time to live.
-func (p peer) keep(ctx context.Context, name string, n node, ttl time.Duration, lease clientv3.LeaseID) error {
-	alive, err := p.etcd.KeepAlive(ctx, lease)
+	lease, err := p.etcd.Grant(ctx, int64(ttl.Seconds()))
 	if err != nil {
 		return err
 	}
+	_, err = p.etcd.Put(ctx, p.nodeKey(name, n), string(value), clientv3.WithLease(lease.ID))
+	if err != nil {
+		return err
+	}
+	alive, err := p.etcd.KeepAlive(ctx, lease.ID)
+	if err != nil {
+		return err
+	}
+	// The answers want to be read; they end with ctx or with the lease.
+	go func() {
+		for range alive {
+		}
+	}()
+	return nil
+}
+
+// keep writes the node again after each half of its time to live, until ctx ends.
+func (p peer) keep(ctx context.Context, name string, n node, ttl time.Duration, sees bool) error {
 	again := time.NewTicker(ttl / 2)
 	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case answer := <-alive:
-			if answer == nil {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("node %s: its lease is lost", n.ID)
-			}
 		case <-again.C:
-			if err := p.putUnder(ctx, name, n, lease); err != nil && ctx.Err() == nil {
+			if sees {
+				n.LastSeen = time.Now()
+			}
+			if err := p.put(ctx, name, n, ttl); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
 	}
+}
+
+// revokeAll ends every lease of the cluster.
+func (p peer) revokeAll(ctx context.Context) error {
+	leases, err := p.etcd.Leases(ctx)
+	if err != nil {
+		return err
+	}
+	for _, lease := range leases.Leases {
+		_, err := p.etcd.Revoke(ctx, lease.ID)
+		// It may have ended by itself.
+		if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 type event struct {

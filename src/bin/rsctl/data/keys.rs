@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use crate::secrets;
+
 /// One key with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Entry {
@@ -55,12 +57,30 @@ impl Serialize for Tree {
     }
 }
 
+/// Whether the credentials of groups may lie open in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Credentials {
+    /// "hidden" stands in their place.
+    Hidden,
+    /// As they are.
+    Shown,
+}
+
 /// Reads a key; it and its value must be text.
-pub(super) fn parse(prefix: &str, key: &[u8], value: &[u8]) -> Result<Entry, String> {
-    let text = |bytes: &[u8], what: &str| {
-        String::from_utf8(bytes.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
+pub(super) fn parse(
+    prefix: &str,
+    key: &[u8],
+    value: &[u8],
+    credentials: Credentials,
+) -> Result<Entry, String> {
+    let text = |bytes: Vec<u8>, what: &str| {
+        String::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8"))
     };
-    let key = text(key, "the key")?;
+    let key = text(key.to_vec(), "the key")?;
+    let value = match credentials {
+        Credentials::Hidden => secrets::masked(value),
+        Credentials::Shown => value.to_vec(),
+    };
     let value = text(value, "the value")?;
     let name = key.strip_prefix(prefix).unwrap_or(&key).to_owned();
     Ok(Entry { key, name, value })
@@ -94,7 +114,10 @@ mod tests {
     use super::*;
 
     fn keys(names: &[&str]) -> Keys {
-        let entry = |name: &&str| parse("p", format!("p{name}").as_bytes(), name.as_bytes());
+        let entry = |name: &&str| {
+            let key = format!("p{name}");
+            parse("p", key.as_bytes(), name.as_bytes(), Credentials::Hidden)
+        };
         Keys::new(
             names
                 .iter()
@@ -137,12 +160,29 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_refused() {
         assert_eq!(
-            parse("p", b"p\xff", b""),
+            parse("p", b"p\xff", b"", Credentials::Hidden),
             Err("the key is not UTF-8".to_owned())
         );
         assert_eq!(
-            parse("p", b"p", b"\xff"),
+            parse("p", b"p", b"\xff", Credentials::Hidden),
             Err("the value is not UTF-8".to_owned())
         );
+    }
+
+    #[test]
+    fn credentials_of_groups_are_hidden_unless_asked_for() {
+        let group = r#"{"name":"web","spec":{"username":"ada","password":"s3cret"}}"#;
+        let value = |credentials| {
+            let entry = parse(
+                "/services/",
+                b"/services/web",
+                group.as_bytes(),
+                credentials,
+            );
+            entry.map(|entry| entry.value)
+        };
+        let hidden = r#"{"name":"web","spec":{"username":"hidden","password":"hidden"}}"#;
+        assert_eq!(value(Credentials::Hidden).as_deref(), Ok(hidden));
+        assert_eq!(value(Credentials::Shown).as_deref(), Ok(group));
     }
 }

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 pub(crate) use self::catalog::{Group, Node, Service, Switch};
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::held::Rules;
-pub(crate) use self::keys::Keys;
+pub(crate) use self::keys::{Credentials, Keys};
 pub(crate) use self::live::{Live, Standing};
 pub(crate) use self::once::read;
 pub(crate) use self::snapshot::{Data, Snapshot};
@@ -48,6 +48,7 @@ pub(crate) enum Source {
         name: String,
         /// What the keys begin with.
         prefix: String,
+        credentials: Credentials,
     },
 }
 
@@ -114,8 +115,13 @@ impl Source {
                 catalog::switch(root, key, value).map(|switch| Some(Item::Switch(switch)))
             }
             Self::Groups(base) => catalog::group_or_node(base, key, value).map(Some),
-            Self::Prefix { prefix, .. } => {
-                keys::parse(prefix, key, value).map(|entry| Some(Item::Key(entry)))
+            Self::Prefix {
+                prefix,
+                credentials,
+                ..
+            } => {
+                let entry = keys::parse(prefix, key, value, *credentials);
+                entry.map(|entry| Some(Item::Key(entry)))
             }
         }
     }

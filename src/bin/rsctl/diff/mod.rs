@@ -20,9 +20,9 @@ use crate::snapshot::file::Source;
 /// What is in the registry and not in the file is shown with '+', what is in the file and not in
 /// the registry with '-', and what is in both and differs with '~' and what was and is there.
 /// Endpoints of an EDEF file are compared by their endpoint.id, keys of a snapshot by their names;
-/// endpoints in a snapshot by what they mean and not by how their JSON is written. The credentials
-/// of groups are compared and not shown. Exit code 0 if
-/// there is no difference, 1 if there is one.
+/// endpoints in a snapshot by what they mean and not by how their JSON is written. Whether a key is
+/// under a lease counts, and not which one. The credentials of groups are compared and not shown.
+/// Exit code 0 if there is no difference, 1 if there is one.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The EDEF file or snapshot; '-' for stdin.

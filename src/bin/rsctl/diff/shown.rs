@@ -38,6 +38,9 @@ pub(super) struct Difference {
     properties: Vec<PropertyChange>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<ValueChange>,
+    /// Whether a lease ends it, if that is not as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leased: Option<LeasedChange>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +60,13 @@ pub(super) struct PropertyChange {
     pub(super) name: String,
     pub(super) old: Option<String>,
     pub(super) new: Option<String>,
+}
+
+/// Whether a key is under a lease. Which one is no difference: a session has another after a restart.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct LeasedChange {
+    pub(super) old: bool,
+    pub(super) new: bool,
 }
 
 /// A value that is no endpoint: as text, or by its size where it is none.
@@ -100,6 +110,7 @@ impl Difference {
             about: None,
             properties: Vec::new(),
             value: None,
+            leased: None,
         }
     }
 
@@ -120,6 +131,11 @@ impl Difference {
 
     pub(super) fn value(mut self, value: ValueChange) -> Self {
         self.value = Some(value);
+        self
+    }
+
+    pub(super) fn leased(mut self, leased: Option<LeasedChange>) -> Self {
+        self.leased = leased;
         self
     }
 
@@ -179,6 +195,12 @@ impl Difference {
                     let (name, value) = (printable(name), printable(value));
                     line(text, style, &format!("  {mark} {name} = {value}"));
                 }
+            }
+        }
+        if let Some(LeasedChange { old, new }) = self.leased {
+            for (style, mark, leased) in [(MINUS, '-', old), (PLUS, '+', new)] {
+                let what = if leased { "a" } else { "no" };
+                line(text, style, &format!("  {mark} under {what} lease"));
             }
         }
         if let Some(ValueChange { old, new }) = &self.value {

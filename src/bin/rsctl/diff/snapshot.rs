@@ -6,7 +6,7 @@ use osgi_remote::keyspace::{Client, Entry, Range};
 use osgi_remote::names::TopKey;
 
 use super::properties::changes;
-use super::shown::{Change, Difference, PropertyChange, ValueChange};
+use super::shown::{Change, Difference, LeasedChange, PropertyChange, ValueChange};
 use crate::failure::Failure;
 use crate::snapshot::file::{Kept, Source};
 use crate::snapshot::present::Present;
@@ -57,14 +57,22 @@ fn only(top: &TopKey, change: Change, key: &[u8], value: &[u8]) -> Difference {
 }
 
 fn difference(top: &TopKey, old: &Kept, new: &Entry) -> Option<Difference> {
+    let (was, is) = (old.lease.is_some(), new.lease.is_some());
+    let leased = (was != is).then_some(LeasedChange { old: was, new: is });
+    let changed = Difference::new(Change::Changed, name(&old.key)).leased(leased);
     if old.value == new.value {
-        return None;
+        return leased.is_some().then_some(changed);
     }
-    let changed = Difference::new(Change::Changed, name(&old.key));
     let infos = endpoint(top, &old.key, &old.value).zip(endpoint(top, &new.key, &new.value));
     let Some((before, after)) = infos else {
         return Some(changed.value(ValueChange::new(&old.value, &new.value)));
     };
+    let properties = all_changes(&before, &after);
+    // Another order of members, other spaces, another way to write a type.
+    (leased.is_some() || !properties.is_empty()).then(|| changed.properties(properties))
+}
+
+fn all_changes(before: &ServiceInfo, after: &ServiceInfo) -> Vec<PropertyChange> {
     let mut properties = changes(
         before.description.properties(),
         after.description.properties(),
@@ -80,6 +88,5 @@ fn difference(top: &TopKey, old: &Kept, new: &Entry) -> Option<Difference> {
             new: Some(new.to_string()),
         });
     }
-    // Another order of members, other spaces, another way to write a type.
-    (!properties.is_empty()).then(|| changed.properties(properties))
+    properties
 }

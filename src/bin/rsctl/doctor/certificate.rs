@@ -1,4 +1,4 @@
-//! How long certificates are still good for.
+//! The TLS that a server speaks, and how long certificates are still good for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use osgi_remote::keyspace::Endpoint;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
 use tokio_rustls::rustls::crypto::{self, CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -23,44 +25,84 @@ const CHECK: &str = "certificate";
 /// What is too little time for people to renew a certificate, in days.
 const SOON: i64 = 30;
 
-/// Looks at the certificate that a server shows.
-pub(crate) async fn of_server(
-    stream: TcpStream,
-    endpoint: &Endpoint,
-    limit: Duration,
-) -> Option<Finding> {
-    let der = shown(stream, endpoint, limit).await?;
-    let certificate = X509Certificate::from_der(&der).ok()?.1;
-    judge(
-        "the server's certificate",
-        ends(&certificate)?,
-        Timestamp::now(),
-    )
+/// What is shown to servers that want a certificate of ours: it, and its key.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
 }
 
-/// The certificate that a server shows: none if it does not speak TLS. Whether it is to be trusted
-/// is not asked here: the library does that, and nothing is sent over this connection.
+impl Identity {
+    /// Reads the PEM files of a certificate, with those that lead to the authority, and of its key.
+    pub(crate) fn read(cert: &str, key: &str) -> Result<Self, pem::Error> {
+        let certificates = CertificateDer::pem_file_iter(cert)?;
+        Ok(Self {
+            certificates: certificates.collect::<Result<_, _>>()?,
+            key: PrivateKeyDer::from_pem_file(key)?,
+        })
+    }
+
+    fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.certificates.clone(), self.key.clone_key())
+    }
+}
+
+/// A server that speaks TLS, whoever it is.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// DER.
+    certificate: Vec<u8>,
+    /// The connection, if the server goes on.
+    pub(crate) stream: Option<TlsStream<TcpStream>>,
+}
+
+impl Shown {
+    /// How long the server's certificate is still good for.
+    pub(crate) fn judge(&self) -> Option<Finding> {
+        let certificate = X509Certificate::from_der(&self.certificate).ok()?.1;
+        let whose = "the server's certificate";
+        judge(whose, ends(&certificate)?, Timestamp::now())
+    }
+}
+
+/// Asks a server for TLS: nothing if it does not speak it. Whether its certificate is to be trusted
+/// is not asked here: the library does that, and nothing that is secret is sent over this connection.
 pub(crate) async fn shown(
     stream: TcpStream,
     endpoint: &Endpoint,
+    identity: Option<&Identity>,
     limit: Duration,
-) -> Option<Vec<u8>> {
+) -> Option<Shown> {
     let witness = Arc::new(Witness::new());
     let config = ClientConfig::builder_with_provider(Arc::clone(&witness.provider))
         .with_safe_default_protocol_versions()
         .ok()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>);
+    let config = match identity.map(Identity::parts) {
+        // The library has shown it to this server, so that it can be used.
+        Some((certificates, key)) => config.with_client_auth_cert(certificates, key).ok()?,
+        None => config.with_no_client_auth(),
+    };
     let name = ServerName::try_from(endpoint.host().to_owned()).ok()?;
     let connect = TlsConnector::from(Arc::new(config)).connect(name, stream);
     // A server that wants a certificate of ours hangs up, after it has shown its own.
-    match tokio::time::timeout(limit, connect).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, %endpoint, "the look at the certificate ends"),
-        Err(_) => tracing::debug!(%endpoint, "no answer to the look at the certificate"),
-    }
-    witness.seen.lock().take()
+    let stream = match tokio::time::timeout(limit, connect).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %endpoint, "the look at the certificate ends");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%endpoint, "no answer to the look at the certificate");
+            None
+        }
+    };
+    let certificate = witness.seen.lock().take()?;
+    Some(Shown {
+        certificate,
+        stream,
+    })
 }
 
 /// Looks at the certificate that is shown to servers, a PEM file.

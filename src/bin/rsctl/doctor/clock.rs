@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::finding::Finding;
 
@@ -17,11 +16,15 @@ const TOLERATED: f64 = 5.0;
 /// The most that is read of an answer's head.
 const HEAD: usize = 8 * 1024;
 
-/// Asks a server that speaks plain text for its time, over a connection to it.
+/// Asks a server for its time, over a connection to it: TCP, or TLS on it.
 ///
 /// etcd tells its version by HTTP on the same port, and Go's server puts the time of day into the
 /// head of each answer.
-pub(crate) async fn look(mut stream: TcpStream, host: &str, limit: Duration) -> Finding {
+pub(crate) async fn look(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    limit: Duration,
+) -> Finding {
     let before = SystemTime::now();
     let head = tokio::time::timeout(limit, ask(&mut stream, host)).await;
     let after = SystemTime::now();
@@ -31,18 +34,22 @@ pub(crate) async fn look(mut stream: TcpStream, host: &str, limit: Duration) -> 
     };
     match date {
         Some(date) => judge(difference(seconds(before), seconds(after), date)),
-        None => Finding::unknown(CHECK, "the server tells no time over HTTP", COMPARE),
+        None => unknown(),
     }
 }
 
-/// Of a server that speaks TLS.
+/// Of a server that gives no answer.
 pub(crate) fn unknown() -> Finding {
-    Finding::unknown(CHECK, "it is asked for over plain text only", COMPARE)
+    Finding::unknown(CHECK, "the server tells no time over HTTP", COMPARE)
 }
 
-async fn ask(stream: &mut TcpStream, host: &str) -> std::io::Result<String> {
+async fn ask(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    host: &str,
+) -> std::io::Result<String> {
     let request = format!("GET /version HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut head = Vec::new();
     let mut part = [0; 1024];
     while head.len() < HEAD && !head.windows(4).any(|end| end == b"\r\n\r\n") {

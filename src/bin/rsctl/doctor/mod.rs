@@ -22,6 +22,7 @@ use osgi_remote::distribution::xmlrpc::address::{self, Reason};
 use osgi_remote::keyspace::{Client, Endpoint};
 use osgi_remote::names::SessionId;
 
+use self::certificate::Identity;
 use self::finding::{Diagnosis, Finding};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -29,9 +30,10 @@ use crate::output::note;
 
 const AFTER_HELP: &str = "\
 Each server is looked at by itself, then the cluster, what one may do below the top key, what is
-there, and the address that peers would be given. Nothing is written without --write. The result is
-ok, warning or error, and unknown for what was not looked at; the exit code is 0 without an error, 1 with one, 3 if no server can be reached
-and 4 if something is denied.";
+there (as rsctl endpoint lint looks at it), and the address that peers would be given. Nothing is
+written without --write. The result is ok, warning or error, and unknown for what was not looked at;
+the exit code is 0 without an error, 1 with one, 3 if no server can be reached and 4 if something is
+denied.";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = AFTER_HELP)]
@@ -65,7 +67,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     progress.enable_steady_tick(Duration::from_millis(100));
     progress.set_message("asking the servers");
     let options = &config.connect;
-    let servers = options.endpoints.iter().map(|e| server::look(options, e));
+    let identity = identity(context)?;
+    let servers = options.endpoints.iter();
+    let servers = servers.map(|endpoint| server::look(options, identity.as_ref(), endpoint));
     let servers = join_all(servers).await;
     let mut findings = Vec::new();
     let mut answered = Vec::new();
@@ -94,6 +98,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// What is shown to servers that want a certificate.
+fn identity(context: &Context) -> Result<Option<Identity>, Failure> {
+    let (Some(cert), Some(key)) = (&context.options.cert, &context.options.key) else {
+        return Ok(None);
+    };
+    let wrong = |error| Failure::usage(format!("--cert and --key cannot be used: {error}"));
+    Identity::read(cert, key).map(Some).map_err(wrong)
+}
+
 fn session<'a>(args: &'a Args, config: &'a EtcdConfig) -> &'a SessionId {
     args.session.as_ref().unwrap_or(&config.session_id)
 }
@@ -106,8 +119,7 @@ async fn look_inside(client: &Client, config: &EtcdConfig, args: &Args) -> Vec<F
         Ok(listing) => {
             let what = format!("allowed below {}/", config.top_key);
             findings.push(Finding::ok("read", what));
-            findings.extend(rubbish::judge(&config.top_key, &listing));
-            findings.extend(rubbish::siblings(client, &config.top_key).await);
+            findings.extend(rubbish::look(client, &config.top_key, &listing).await);
         }
         Err(error) => findings.push(Finding::of("read", error)),
     }

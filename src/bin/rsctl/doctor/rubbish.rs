@@ -1,133 +1,254 @@
-//! Keys below the prefix that are no endpoints, and what they do to peers.
+//! Keys that harm the peers that read them, by the verdicts of `rsctl endpoint lint`.
 
 use std::collections::HashSet;
 
-use osgi_remote::discovery::etcd::keys::{self, Key, KeyError};
-use osgi_remote::endpoint::service_info::{self, DecodeError};
-use osgi_remote::keyspace::{Client, Entry, Listing, Range};
-use osgi_remote::names::TopKey;
+use osgi_remote::discovery::etcd::keys::{self, Key};
+use osgi_remote::discovery::etcd::lint::{self, Effect, Item, Peer, Registry, Severity, Verdict};
+use osgi_remote::keyspace::{Client, Entry, Error, Listing, Range};
+use osgi_remote::names::{SessionId, TopKey};
 
 use super::finding::Finding;
 
 const CHECK: &str = "rubbish";
 /// Findings of one kind that are told one by one.
 const MOST: usize = 10;
+/// Characters of a key or a cause that are told: etcd takes keys of a megabyte.
+const LONGEST: usize = 300;
 
-/// Looks through all keys below the top key.
-pub(crate) fn judge(top: &TopKey, listing: &Listing) -> Vec<Finding> {
-    let mut kinds = Kinds::default();
-    let mut sessions = HashSet::new();
-    let mut carriers = Vec::new();
+/// Looks through all that peers read: the listing, which is of the keys below the top key, and the
+/// keys beside it, because the range that ECF and iPOPO read begins too early and ends too late.
+pub(crate) async fn look(client: &Client, top: &TopKey, listing: &Listing) -> Vec<Finding> {
+    let mut rubbish = Rubbish::new(top);
     for entry in &listing.entries {
-        match keys::parse(top, &entry.key) {
-            Ok(Key::Session(session)) => {
-                sessions.insert(session);
-            }
-            Ok(Key::Endpoint(session, _)) => {
-                kinds.endpoints += 1;
-                kinds.value(entry);
-                carriers.push((session, entry));
-            }
-            Err(error) => kinds.key(entry, &error),
-        }
-        if entry.lease.is_none() {
-            kinds.immortal.push(entry.key_text().into_owned());
-        }
+        rubbish.own(entry);
     }
-    for (session, entry) in carriers {
-        if !sessions.contains(&session) {
-            kinds.orphans.push(entry.key_text().into_owned());
-        }
-    }
-    kinds.findings(sessions.len())
+    let beside = rubbish.read_beside(client).await;
+    let mut findings = rubbish.findings();
+    findings.extend(beside.err().map(|error| unseen(top, error)));
+    findings
 }
 
-#[derive(Debug, Default)]
-struct Kinds {
+/// Whoever keeps to the rights that this library asks for may not read what iPOPO watches.
+fn unseen(top: &TopKey, error: Error) -> Finding {
+    if !matches!(error, Error::Denied { .. } | Error::NotPermitted { .. }) {
+        return Finding::of(CHECK, error).into_warning();
+    }
+    let what = format!(
+        "keys beside {top}/ that begin with {top}, which ECF and iPOPO read too, were not looked \
+         at: the right to read them is not granted"
+    );
+    Finding::unknown(CHECK, what, "ask again as a user who may read them")
+}
+
+/// What is found in a registry, of which only a part is kept.
+struct Rubbish {
+    top: TopKey,
+    registry: Registry,
+    kinds: Vec<Kind>,
+    sessions: HashSet<SessionId>,
     endpoints: usize,
-    /// What ends iPOPO's watcher for good: bytes that are no text, values that are no JSON.
-    fatal: Vec<String>,
-    stray: Vec<String>,
-    broken: Vec<String>,
-    immortal: Vec<String>,
-    orphans: Vec<String>,
+    beside: usize,
+    /// One of the keys beside the top key.
+    such_as: Option<String>,
 }
 
-impl Kinds {
-    fn key(&mut self, entry: &Entry, error: &KeyError) {
-        let text = format!("{}: {error}", entry.key_text());
-        match error {
-            KeyError::NotUtf8 => self.fatal.push(text),
-            _ => self.stray.push(text),
+/// All that has one effect.
+struct Kind {
+    effect: Effect,
+    severity: Severity,
+    /// The first ones.
+    told: Vec<Told>,
+    more: usize,
+    /// The key that was told last, or left out.
+    last: String,
+}
+
+/// What becomes of one key.
+struct Told {
+    key: String,
+    peers: Vec<Peer>,
+    /// What the first of the peers makes of it.
+    cause: String,
+    cure: String,
+}
+
+impl Rubbish {
+    fn new(top: &TopKey) -> Self {
+        Self {
+            top: top.clone(),
+            registry: Registry::new(top.clone()),
+            kinds: Vec::new(),
+            sessions: HashSet::new(),
+            endpoints: 0,
+            beside: 0,
+            such_as: None,
         }
     }
 
-    fn value(&mut self, entry: &Entry) {
-        let key = entry.key_text();
-        if let Err(error) = service_info::decode(&entry.value) {
-            let text = format!("{key}: {error}");
-            match error {
-                DecodeError::Json(_) => self.fatal.push(text),
-                _ => self.broken.push(text),
+    /// A key below the top key.
+    fn own(&mut self, entry: &Entry) {
+        match keys::parse(&self.top, &entry.key) {
+            Ok(Key::Session(session)) => {
+                self.sessions.insert(session);
             }
-        } else if std::str::from_utf8(&entry.value).is_err() {
-            self.fatal.push(format!("{key}: the value is not UTF-8"));
+            Ok(Key::Endpoint(..)) => self.endpoints += 1,
+            Err(_) => {}
         }
+        self.judge(entry);
     }
 
-    fn findings(self, sessions: usize) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let delete = "delete the key (etcdctl del), and find out who writes it";
-        let mend = "see rsctl endpoint lint, and mend who writes it";
-        tell(&mut findings, self.fatal, |what| {
-            let what = format!("{what}; iPOPO's watcher ends on it for good");
-            Finding::error(CHECK, what, delete)
+    /// A key that is not, and that ECF and iPOPO read all the same.
+    fn sibling(&mut self, entry: &Entry) {
+        self.beside += 1;
+        self.such_as
+            .get_or_insert_with(|| shortened(&entry.key_text()));
+        self.judge(entry);
+    }
+
+    fn judge(&mut self, entry: &Entry) {
+        let verdicts = self.registry.add(Item {
+            key: &entry.key,
+            value: &entry.value,
+            lease: entry.lease,
         });
-        tell(&mut findings, self.stray, |what| {
-            Finding::warning(CHECK, what, delete)
+        note(&mut self.kinds, verdicts);
+    }
+
+    /// The keys beside the top key, page by page: others may have written very many.
+    async fn read_beside(&mut self, client: &Client) -> Result<(), Error> {
+        let (all, own) = (lint::range(&self.top), keys::range(&self.top));
+        for range in [
+            Range::new(all.start, own.start),
+            Range::new(own.end, all.end),
+        ] {
+            let mut pages = client.pages(range);
+            while let Some(entries) = pages.next().await? {
+                entries.iter().for_each(|entry| self.sibling(entry));
+            }
+        }
+        Ok(())
+    }
+
+    fn findings(self) -> Vec<Finding> {
+        let mut kinds = self.kinds;
+        note(&mut kinds, self.registry.finish());
+        // A watcher that ends takes all other endpoints along.
+        kinds.sort_by_key(|kind| {
+            let stops = kind.effect == Effect::StopsWatching;
+            std::cmp::Reverse((kind.severity, stops))
         });
-        tell(&mut findings, self.broken, |what| {
-            Finding::warning(CHECK, what, mend)
-        });
-        tell(&mut findings, self.immortal, |what| {
-            let what = format!("{what}: under no lease, and stays when its process ends");
-            Finding::warning(CHECK, what, "delete it if its process is gone")
-        });
-        tell(&mut findings, self.orphans, |what| {
-            let what = format!("{what}: its session has no key");
-            Finding::warning(CHECK, what, "restart its process, or delete the key")
-        });
+        let mut findings: Vec<Finding> = kinds.into_iter().flat_map(Kind::findings).collect();
+        if let Some(such_as) = self.such_as {
+            let (top, beside) = (&self.top, self.beside);
+            let what = format!(
+                "{beside} keys beside {top}/, such as {such_as}: ECF and iPOPO read them as their own"
+            );
+            let cure = "use another prefix for them, one that does not begin with the top key";
+            findings.push(Finding::warning(CHECK, what, cure));
+        }
         if findings.is_empty() {
-            let what = format!("none: {} endpoints in {sessions} sessions", self.endpoints);
+            let (endpoints, sessions) = (self.endpoints, self.sessions.len());
+            let what = format!("none: {endpoints} endpoints in {sessions} sessions");
             findings.push(Finding::ok(CHECK, what));
         }
         findings
     }
 }
 
-/// The first ones, and how many more there are.
-fn tell(findings: &mut Vec<Finding>, texts: Vec<String>, finding: impl Fn(String) -> Finding) {
-    let more = texts.len().saturating_sub(MOST);
-    findings.extend(texts.into_iter().take(MOST).map(&finding));
-    if more > 0 {
-        findings.push(finding(format!("and {more} more keys like these")));
+/// Sorts verdicts into their kinds. Those of one key stand together.
+fn note(kinds: &mut Vec<Kind>, verdicts: Vec<Verdict>) {
+    for verdict in verdicts {
+        // An endpoint that iPOPO does not import is as it should be. Keys beside the top key are
+        // counted, whether a peer takes them for endpoints or not.
+        let counts = match verdict.effect {
+            Effect::CannotTell => true,
+            Effect::Strays => false,
+            _ => verdict.severity > Severity::Note,
+        };
+        if counts {
+            Kind::of(kinds, &verdict).add(verdict);
+        }
     }
 }
 
-/// Keys that ECF and iPOPO read as well, because their range ends too late.
-pub(crate) async fn siblings(client: &Client, top: &TopKey) -> Option<Finding> {
-    let after = format!("{top}0");
-    let seen = Range::new(after, format!("{top}\\0"));
-    // Who may not read them need not know of them.
-    let listing = client.list_keys(seen).await.ok()?;
-    let first = listing.entries.first()?;
-    let what = format!(
-        "{} keys beside the top key, such as {}: ECF and iPOPO read them as their own",
-        listing.entries.len(),
-        first.key_text()
-    );
-    let cure = "use another prefix for them, one that does not begin with the top key";
-    Some(Finding::warning(CHECK, what, cure))
+impl Kind {
+    fn of<'a>(kinds: &'a mut Vec<Self>, verdict: &Verdict) -> &'a mut Self {
+        let known = kinds.iter().position(|kind| kind.effect == verdict.effect);
+        let at = known.unwrap_or_else(|| {
+            kinds.push(Self {
+                effect: verdict.effect,
+                severity: verdict.severity,
+                told: Vec::new(),
+                more: 0,
+                last: String::new(),
+            });
+            kinds.len() - 1
+        });
+        &mut kinds[at]
+    }
+
+    fn add(&mut self, verdict: Verdict) {
+        if self.last == verdict.key {
+            if let Some(told) = self.told.last_mut().filter(|_| self.more == 0)
+                && !told.peers.contains(&verdict.peer)
+            {
+                told.peers.push(verdict.peer);
+            }
+            return;
+        }
+        self.last.clone_from(&verdict.key);
+        if self.told.len() == MOST {
+            self.more += 1;
+            return;
+        }
+        self.told.push(Told {
+            key: shortened(&verdict.key),
+            peers: vec![verdict.peer],
+            cause: shortened(&verdict.cause),
+            cure: shortened(&verdict.cure),
+        });
+    }
+
+    /// The first ones, and how many more there are.
+    fn findings(self) -> Vec<Finding> {
+        let finding = |what: String, cure: String| match self.severity {
+            Severity::Error => Finding::error(CHECK, what, cure),
+            _ => Finding::warning(CHECK, what, cure),
+        };
+        let cure = |cure: &str| match self.effect {
+            Effect::StopsWatching => format!(
+                "{cure}, or delete the key (etcdctl del); find out who writes it, and restart the \
+                 peers that have read it"
+            ),
+            Effect::Ignores => format!("{cure} (etcdctl del), and find out who writes it"),
+            _ => format!("{cure}; rsctl endpoint lint tells more"),
+        };
+        let mut findings = Vec::with_capacity(self.told.len() + 1);
+        for told in &self.told {
+            let peers: Vec<String> = told.peers.iter().map(Peer::to_string).collect();
+            let what = format!(
+                "{}: {} {}: {}",
+                told.key,
+                peers.join(" and "),
+                self.effect,
+                told.cause
+            );
+            findings.push(finding(what, cure(&told.cure)));
+        }
+        if self.more > 0 {
+            let what = format!("and {} more keys like these", self.more);
+            let cure = "rsctl endpoint lint tells them all".to_owned();
+            findings.push(finding(what, cure));
+        }
+        findings
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -137,65 +258,121 @@ mod tests {
     use super::*;
 
     const SESSION: &str = "top/4469111c-91c2-4dba-b64f-750d14243fda";
+    const GOOD: &str = include_str!("../../../../tests/fixtures/ipopo_hello_endpoint.json");
 
-    fn judged(keys: &[(&[u8], &[u8], Option<i64>)]) -> Vec<Finding> {
-        let entries = keys.iter().map(|(key, value, lease)| Entry {
+    fn entry(key: &[u8], value: &[u8], lease: Option<i64>) -> Entry {
+        Entry {
             key: key.to_vec(),
             value: value.to_vec().into(),
             create_revision: 1,
             mod_revision: 1,
             version: 1,
-            lease: *lease,
-        });
-        let listing = Listing {
-            entries: entries.collect(),
-            revision: 1,
-            cluster: 1,
-        };
-        judge(&"top".parse().unwrap(), &listing)
+            lease,
+        }
+    }
+
+    fn judged(own: &[Entry], beside: &[Entry]) -> Vec<Finding> {
+        let mut rubbish = Rubbish::new(&"top".parse().unwrap());
+        own.iter().for_each(|entry| rubbish.own(entry));
+        beside.iter().for_each(|entry| rubbish.sibling(entry));
+        rubbish.findings()
     }
 
     fn texts(findings: &[Finding]) -> Vec<&str> {
         findings.iter().map(|f| f.finding.as_str()).collect()
     }
 
+    /// The session's key, and a key of an endpoint of the session with this value.
+    fn with_endpoint(value: &str) -> [Entry; 2] {
+        let id = SESSION.strip_prefix("top/").unwrap();
+        let good: serde_json::Value = serde_json::from_str(GOOD).unwrap();
+        let properties = good["properties"].as_array().unwrap().iter();
+        let mut ids = properties.filter(|property| property["name"] == "endpoint.id");
+        let endpoint = ids.next().unwrap()["value"].as_str().unwrap();
+        let key = format!("{SESSION}/{endpoint}");
+        [
+            entry(SESSION.as_bytes(), id.as_bytes(), Some(7)),
+            entry(key.as_bytes(), value.as_bytes(), Some(7)),
+        ]
+    }
+
     #[test]
     fn a_range_without_rubbish_is_counted() {
-        let findings = judged(&[(SESSION.as_bytes(), b"x", Some(7))]);
-        assert_eq!(texts(&findings), ["none: 0 endpoints in 1 sessions"]);
+        let findings = judged(&with_endpoint(GOOD), &[]);
+        assert_eq!(texts(&findings), ["none: 1 endpoints in 1 sessions"]);
     }
 
     #[test]
-    fn each_kind_of_rubbish_is_told_with_its_key() {
-        let endpoint = format!("{SESSION}/e");
-        let findings = judged(&[
-            (b"top/\xff", b"x", Some(7)),
-            (b"top/no-session", b"x", Some(7)),
-            (endpoint.as_bytes(), b"x", None),
-        ]);
+    fn a_value_that_only_we_can_read_is_an_error_if_ipopo_ends_on_it() {
+        let value = GOOD.replace("ecf.rsvc.id", "rsvc.id");
+        let findings = judged(&with_endpoint(&value), &[]);
+        let first = &findings[0];
+        assert_eq!(first.result, Grade::Error);
+        let expected = "iPOPO will stop watching: ecf.rsvc.id is missing";
+        assert!(first.finding.contains(expected), "{}", first.finding);
+        let cure = first.cure.as_deref().unwrap();
+        assert!(cure.contains("restart the peers"), "{cure}");
+    }
+
+    #[test]
+    fn a_key_beside_the_top_key_is_an_error_if_ipopo_ends_on_it() {
+        let key = SESSION.replace("top/", "top2/") + "/e";
+        let beside = [
+            entry(b"top-secret", b"1", None),
+            entry(key.as_bytes(), b"{}", Some(7)),
+        ];
+        let findings = judged(&[], &beside);
         let texts = texts(&findings);
         assert_eq!(findings[0].result, Grade::Error);
-        assert!(texts[0].contains("not UTF-8"), "{texts:?}");
-        assert!(texts[1].contains(&endpoint), "{texts:?}");
-        assert!(
-            texts[1].ends_with("iPOPO's watcher ends on it for good"),
-            "{texts:?}"
-        );
-        assert!(texts[2].contains("top/no-session"), "{texts:?}");
-        assert!(texts[3].contains("under no lease"), "{texts:?}");
-        assert!(texts[4].contains("its session has no key"), "{texts:?}");
-        assert_eq!(texts.len(), 5);
+        let expected = format!("{key}: iPOPO will stop watching");
+        assert!(texts[0].starts_with(&expected), "{texts:?}");
+        let last = "2 keys beside top/, such as top-secret: ECF and iPOPO read them as their own";
+        assert_eq!(texts.last(), Some(&last));
     }
 
     #[test]
-    fn much_rubbish_is_not_told_key_by_key() {
-        let keys: Vec<String> = (0..500).map(|n| format!("top/x{n}")).collect();
-        let all: Vec<_> = keys
-            .iter()
-            .map(|key| (key.as_bytes(), b"".as_slice(), Some(7)))
+    fn each_kind_of_rubbish_is_told_with_its_key_the_worst_first() {
+        let endpoint = format!("{SESSION}/e");
+        let findings = judged(
+            &[
+                entry(b"top/\xff", b"x", Some(7)),
+                entry(b"top/no-session", b"x", Some(7)),
+                entry(endpoint.as_bytes(), b"x", None),
+            ],
+            &[],
+        );
+        let texts = texts(&findings);
+        let expected = [
+            "top/\u{fffd}: iPOPO will stop watching: the key is not UTF-8",
+            &format!("{endpoint}: iPOPO will stop watching: the value is not JSON"),
+            &format!("{endpoint}: ECF and osgi-remote will drop this endpoint: "),
+        ];
+        for (text, expected) in texts.iter().zip(expected) {
+            assert!(text.starts_with(expected), "{texts:?}");
+        }
+        let has = |part: &str| texts.iter().any(|text| text.contains(part));
+        assert!(
+            has("top/no-session: every peer will ignore this key"),
+            "{texts:?}"
+        );
+        assert!(has("it is under no lease"), "{texts:?}");
+        assert!(has("has no key of its own"), "{texts:?}");
+        let grades: Vec<Grade> = findings.iter().map(|finding| finding.result).collect();
+        assert!(grades.is_sorted_by(|a, b| a >= b), "{grades:?}");
+    }
+
+    #[test]
+    fn much_rubbish_is_neither_told_key_by_key_nor_at_length() {
+        let long = "x".repeat(10_000);
+        let keys = (0..500).map(|n| format!("top/{n:03}{long}"));
+        let all: Vec<Entry> = keys
+            .map(|key| entry(key.as_bytes(), b"", Some(7)))
             .collect();
-        let findings = judged(&all);
+        let findings = judged(&all, &[]);
         assert_eq!(findings.len(), MOST + 1);
         assert!(findings[MOST].finding.contains("490 more"));
+        for finding in findings {
+            assert!(finding.finding.chars().count() < 3 * LONGEST);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use osgi_remote::keyspace::{Client, ConnectOptions, Endpoint, Error, ServerStatus};
 use tokio::net::TcpStream;
 
+use super::certificate::{Identity, Shown};
 use super::finding::Finding;
 use super::{certificate, clock};
 use crate::failure::Code;
@@ -20,7 +21,11 @@ pub(crate) struct Server {
 }
 
 /// Looks at one server: name, TCP, then TLS and user, then its status.
-pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Server {
+pub(crate) async fn look(
+    options: &ConnectOptions,
+    identity: Option<&Identity>,
+    endpoint: &Endpoint,
+) -> Server {
     let mut findings = Vec::new();
     let mut status = None;
     if let Some(stream) = connect(options, endpoint, &mut findings).await {
@@ -32,22 +37,13 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
         match answer {
             Ok(answer) => {
                 findings.extend(judge(&answer));
-                let limit = options.call_timeout;
-                if is_tls(options, endpoint) {
-                    findings.extend(certificate::of_server(stream, endpoint, limit).await);
-                    findings.push(clock::unknown());
-                } else {
-                    findings.push(clock::look(stream, endpoint.host(), limit).await);
-                }
+                findings.extend(look_closer(options, identity, endpoint, stream).await);
                 status = Some(answer);
             }
             Err(error) => {
                 // What was said of TLS was said too early.
                 findings.pop();
-                findings.push(match asked_in_plain(options, endpoint, stream).await {
-                    Some(finding) => finding,
-                    None => Finding::of("etcd", error),
-                });
+                findings.push(why_not(options, endpoint, stream, error).await);
             }
         }
     }
@@ -56,6 +52,26 @@ pub(crate) async fn look(options: &ConnectOptions, endpoint: &Endpoint) -> Serve
         status,
         findings: findings.collect(),
     }
+}
+
+/// What the library does not tell of a server that answers: its certificate, and its time.
+async fn look_closer(
+    options: &ConnectOptions,
+    identity: Option<&Identity>,
+    endpoint: &Endpoint,
+    stream: TcpStream,
+) -> Vec<Finding> {
+    let (host, limit) = (endpoint.host(), options.call_timeout);
+    if !is_tls(options, endpoint) {
+        return vec![clock::look(stream, host, limit).await];
+    }
+    let shown = certificate::shown(stream, endpoint, identity, limit).await;
+    let mut findings: Vec<Finding> = shown.as_ref().and_then(Shown::judge).into_iter().collect();
+    findings.push(match shown.and_then(|shown| shown.stream) {
+        Some(stream) => clock::look(stream, host, limit).await,
+        None => clock::unknown(),
+    });
+    findings
 }
 
 /// A client of these servers alone.
@@ -156,25 +172,41 @@ fn speaks_tls(options: &ConnectOptions, endpoint: &Endpoint) -> Finding {
     }
 }
 
+/// Why the library gets no answer.
+///
 /// A server that speaks TLS answers plain text with an alert or a hang-up, as the moment has it, so
 /// the failure does not tell: this asks again.
-async fn asked_in_plain(
+async fn why_not(
     options: &ConnectOptions,
     endpoint: &Endpoint,
     stream: TcpStream,
-) -> Option<Finding> {
+    error: Error,
+) -> Finding {
+    const CHECK: &str = "etcd";
     if is_tls(options, endpoint) {
-        return None;
+        return Finding::of(CHECK, error);
     }
-    certificate::shown(stream, endpoint, options.call_timeout).await?;
-    Some(Finding {
-        code: Some(Code::Denied),
-        ..Finding::error(
-            "etcd",
-            format!("the server at {endpoint} speaks TLS, and was asked in plain text"),
-            "write the address with https://, and give --cacert",
-        )
-    })
+    let shown = certificate::shown(stream, endpoint, None, options.call_timeout).await;
+    match (shown, error) {
+        (Some(_), _) => {
+            let what = format!("the server at {endpoint} speaks TLS, and was asked in plain text");
+            let cure = "write the address with https://, and give --cacert";
+            Finding {
+                code: Some(Code::Denied),
+                ..Finding::error(CHECK, what, cure)
+            }
+        }
+        // That it might be TLS is all that the library can guess.
+        (None, Error::Tls { .. }) => {
+            let what = format!("what listens at {endpoint} hangs up at once, and speaks no TLS");
+            let cure = "check the address: this is not the port of etcd's clients";
+            Finding {
+                code: Some(Code::Unreachable),
+                ..Finding::error(CHECK, what, cure)
+            }
+        }
+        (None, error) => Finding::of(CHECK, error),
+    }
 }
 
 /// What a server says of itself, but for its version, which is the same for many.

@@ -17,6 +17,8 @@ pub(super) struct Target {
     /// Links are followed, so that they stay links.
     path: PathBuf,
     folder: PathBuf,
+    /// Of a file that is not there yet, before the umask.
+    mode: u32,
 }
 
 /// A new text on disk beside the file, which it is to replace.
@@ -56,7 +58,16 @@ impl Target {
             shown: shown.to_owned(),
             path,
             folder,
+            mode: 0o666,
         })
+    }
+
+    /// Only its owner shall read it, if it is not there yet.
+    pub(super) fn private(self) -> Self {
+        Self {
+            mode: 0o600,
+            ..self
+        }
     }
 
     /// As the user named it.
@@ -86,7 +97,7 @@ impl Target {
         // theirs.
         builder.prefix(&prefix).suffix(".tmp");
         // As any new file, by the process' umask.
-        builder.permissions(Permissions::from_mode(0o666));
+        builder.permissions(Permissions::from_mode(self.mode));
         let mut new = builder.tempfile_in(&self.folder).map_err(|error| {
             let folder = self.folder.display();
             self.failure(&format!("nothing can be written in {folder}"), &error)

@@ -31,7 +31,7 @@ use self::file::Target;
 use self::template::Template;
 use self::writer::{Offer, Writer};
 use crate::context::Context;
-use crate::data::{self, NAMES, Places, Rules, Snapshot, Source};
+use crate::data::{self, Credentials, NAMES, Places, Rules, Snapshot, Source};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Format, Table, printable};
 use crate::time::duration;
@@ -62,6 +62,10 @@ pub(crate) struct Args {
     /// Keys below a prefix as more data; repeatable. Default: none.
     #[arg(long, value_name = "NAME=PREFIX", value_parser = prefix)]
     prefix: Vec<(String, String)>,
+    /// Let --prefix read the credentials of groups as they are, in place of "hidden". Only its
+    /// owner can read a new file then; one that is there keeps its mode.
+    #[arg(long, requires = "prefix")]
+    show_credentials: bool,
     /// A value that the template finds as vars.NAME; repeatable. Default: none.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
@@ -154,7 +158,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         let data = job.read(context).await?;
         return job.print(&data, context);
     };
-    let target = Target::new(out)?;
+    let target = match args.show_credentials {
+        true => Target::new(out)?.private(),
+        false => Target::new(out)?,
+    };
     if args.dry_run {
         let data = job.read(context).await?;
         return dry_run(&job, &target, &data, context);
@@ -183,6 +190,10 @@ impl Job {
                 return Err(Failure::usage(format!("--prefix names `{name}` twice")));
             }
         }
+        let credentials = match args.show_credentials {
+            true => Credentials::Shown,
+            false => Credentials::Hidden,
+        };
         let template = Template::read(given, &prefixes.keys().cloned().collect())?;
         let mut sources = Vec::new();
         for name in template.asked() {
@@ -190,6 +201,7 @@ impl Job {
                 Some(prefix) => Source::Prefix {
                     name: name.clone(),
                     prefix: prefix.clone(),
+                    credentials,
                 },
                 None => args.places.source(name, context)?,
             });

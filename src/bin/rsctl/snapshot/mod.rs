@@ -35,8 +35,10 @@ pub(crate) struct SnapshotArgs {
 ///
 /// The whole file is checked before anything is written. Keys that are there with the same value
 /// are left alone, and so are keys that the snapshot does not have. Keys that are there with
-/// another value are listed, and nothing is written, unless --overwrite is given. What changes
-/// while this runs is not overwritten. It can be run again after a failure.
+/// another value are listed, and nothing is written, unless --overwrite is given. Nor is anything
+/// written while there are values on which peers that watch below the top key would stop watching,
+/// or drop an endpoint, unless --force is given. What changes while this runs is not overwritten. It
+/// can be run again after a failure.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The snapshot; '-' for stdin.
@@ -47,6 +49,10 @@ pub(crate) struct RestoreArgs {
     /// Also overwrite keys that are there with another value.
     #[arg(long)]
     overwrite: bool,
+    /// Also put values on which a peer would stop watching, or drop an endpoint; rsctl endpoint lint
+    /// FILE tells which, and why.
+    #[arg(long)]
+    force: bool,
     /// Also put keys that were under a lease, under a new one that nobody keeps alive: it ends
     /// after the time that was left of the old one. Default: they are left out.
     #[arg(long)]

@@ -1,6 +1,9 @@
 //! What is to be done with each key of a snapshot.
 
+use osgi_remote::discovery::etcd::lint::{self, Item, Severity};
 use osgi_remote::keyspace::{Client, Range};
+use osgi_remote::names::TopKey;
+use serde::Serialize;
 
 use super::RestoreArgs;
 use super::file::{Kept, Source};
@@ -34,6 +37,35 @@ pub(super) struct Plan {
     pub(super) alive: u64,
     /// Keys that the snapshot does not have.
     pub(super) others: u64,
+    /// Of the keys to be put, those that do harm.
+    pub(super) harmful: Vec<Harmful>,
+}
+
+/// A key that peers watch, with a value on which one of them stops watching, or drops an endpoint.
+#[derive(Debug, Serialize)]
+pub(super) struct Harmful {
+    pub(super) key: String,
+    /// Who does what, why, and the cure; the worst of what there is.
+    pub(super) harm: String,
+}
+
+impl Harmful {
+    /// What is said of a key if it is put under this top key's peers' eyes.
+    fn of(top: &TopKey, kept: &Kept) -> Option<Self> {
+        let verdicts = lint::lint(
+            top,
+            Item {
+                key: &kept.key,
+                value: &kept.value,
+                lease: kept.lease,
+            },
+        );
+        let worst = verdicts.into_iter().next()?;
+        (worst.severity == Severity::Error).then(|| Self {
+            harm: worst.to_string(),
+            key: worst.key,
+        })
+    }
 }
 
 impl Plan {
@@ -42,6 +74,7 @@ impl Plan {
         client: &Client,
         source: &Source,
         prefix: &str,
+        top: &TopKey,
         args: &RestoreArgs,
     ) -> Result<Self, Failure> {
         let progress = progress("keys compared");
@@ -68,6 +101,9 @@ impl Plan {
                     plan.puts(there.mod_revision)
                 }
             };
+            if matches!(step, Step::Put(_)) {
+                plan.harmful.extend(Harmful::of(top, &kept));
+            }
             plan.steps.push(step);
         }
         while present.any().await?.is_some() {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::RestoreArgs;
 use super::file::Source;
-use super::plan::Plan;
+use super::plan::{Harmful, Plan};
 use super::put;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -29,18 +29,21 @@ struct Report {
     ended: u64,
     /// Keys that are there and not in the snapshot.
     others: u64,
+    /// Keys on whose values peers stop watching, or drop an endpoint.
+    harmful: Vec<Harmful>,
 }
 
 pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), Failure> {
     let source = Source::open(&args.file)?;
     let prefix = check(&source, &args)?;
     let client = Client::new(context.connect()?)?;
-    let plan = Plan::make(&client, &source, &prefix, &args).await?;
-    let refused = !args.overwrite && !plan.differing.is_empty();
+    let plan = Plan::make(&client, &source, &prefix, &context.top_key()?, &args).await?;
+    let refusal = refusal(&plan, &args, &prefix, client.endpoint());
+    let refused = refusal.is_some();
     let shown = printable(&prefix);
     let will = sentence(&plan, &args, &shown);
     if refused || args.dry_run {
-        let (count, would) = (counted(plan.differing.len(), "key"), plan.put);
+        let would = plan.put;
         let report = Report::new(
             &source,
             prefix,
@@ -51,12 +54,8 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
         context
             .output
             .show_text(&report, || report.text((!refused).then_some(&will)))?;
-        if refused {
-            let etcd = client.endpoint();
-            return Err(Failure::no(format!(
-                "{count} below '{shown}' in etcd at {etcd} with another value: nothing is written, \
-                 --overwrite overwrites them"
-            )));
+        if let Some(refusal) = refusal {
+            return Err(Failure::no(refusal));
         }
         return Ok(());
     }
@@ -66,6 +65,43 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
     context
         .output
         .show_text(&report, || format!("{} put", counted(done, "key")))
+}
+
+/// Why nothing is written, if so; the keys are listed on stdout.
+fn refusal(
+    plan: &Plan,
+    args: &RestoreArgs,
+    prefix: &str,
+    etcd: impl std::fmt::Display,
+) -> Option<String> {
+    let mut whys = Vec::new();
+    if !args.overwrite && !plan.differing.is_empty() {
+        let (count, prefix) = (counted(plan.differing.len(), "key"), printable(prefix));
+        whys.push((
+            format!("{count} below '{prefix}' in etcd at {etcd} with another value"),
+            "--overwrite overwrites them",
+        ));
+    }
+    if let Some(first) = plan.harmful.first()
+        && !args.force
+    {
+        let (count, key) = (counted(plan.harmful.len(), "key"), printable(&first.key));
+        whys.push((
+            format!(
+                "{count} with a value on which a peer would stop watching or drop an endpoint, such \
+                 as {key}"
+            ),
+            "mend the file, or --force puts them",
+        ));
+    }
+    let (whys, cures): (Vec<String>, Vec<&str>) = whys.into_iter().unzip();
+    (!whys.is_empty()).then(|| {
+        format!(
+            "{}: nothing is written, {}",
+            whys.join(", and "),
+            cures.join(", and ")
+        )
+    })
 }
 
 /// Reads all of the file, and returns the prefix of what is to be restored.
@@ -101,6 +137,10 @@ fn sentence(plan: &Plan, args: &RestoreArgs, prefix: &str) -> String {
             "{} of them under a lease, whose owners may write them again",
         );
     }
+    if args.force {
+        let harmful = plan.harmful.len() as u64;
+        add(harmful, "{} of them with a value that harms peers");
+    }
     add(plan.unchanged, "leave {} unchanged");
     add(
         plan.leased,
@@ -129,6 +169,7 @@ impl Report {
             leased: plan.leased,
             ended: plan.ended,
             others: plan.others,
+            harmful: plan.harmful,
         }
     }
 
@@ -137,6 +178,13 @@ impl Report {
         let mut text = String::new();
         for key in &self.differing {
             text.push_str(&format!("other value: {}\n", printable(key)));
+        }
+        for Harmful { key, harm } in &self.harmful {
+            text.push_str(&format!(
+                "harmful: {}: {}\n",
+                printable(key),
+                printable(harm)
+            ));
         }
         if let Some(will) = will {
             text.push_str(&format!("would {will}\n"));

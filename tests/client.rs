@@ -339,6 +339,40 @@ async fn a_read_moves_on_from_a_server_that_falls_silent() {
 }
 
 #[tokio::test]
+async fn a_first_write_passes_over_a_server_that_is_silent() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    let (client, first, second) = behind_two_proxies(&etcd).await;
+    let silent = Mode {
+        up: Flow::Hold,
+        ..Mode::default()
+    };
+    first.set(silent).await;
+    within(client.put("k", "v", None)).await.unwrap();
+    assert_eq!(client.endpoint().to_string(), second.address());
+    // What the silent one was sent is no write, which it might carry out later.
+    first.set(Mode::default()).await;
+    within(client.put("k", "w", None)).await.unwrap();
+    assert_eq!(etcd.get("k").await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_takes_is_certainly_not_carried_out() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    etcd.pause();
+    let error = within(client(&etcd).put("k", "v", None)).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    etcd.resume();
+    assert_eq!(etcd.get("k").await, None);
+}
+
+#[tokio::test]
+async fn who_may_write_and_not_read_writes() {
+    let (etcd, client) = with_user(EtcdVersion::V3_4, &[&["write", "k"]]).await;
+    client.put("k", "v", None).await.unwrap();
+    assert_eq!(etcd.get("k").await.unwrap().value_text(), "v");
+}
+
+#[tokio::test]
 async fn a_write_that_may_have_been_done_is_not_repeated_and_says_so() {
     let etcd = Etcd::start(EtcdVersion::V3_5).await;
     let (client, first, second) = behind_two_proxies(&etcd).await;

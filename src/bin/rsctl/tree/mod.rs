@@ -13,7 +13,7 @@ use crate::failure::Failure;
 ///
 /// Each key has its value's size and beginning, and its lease. It is etcd's own view: nothing is
 /// taken for an endpoint or anything else. Only the credentials of groups are hidden. A key of more
-/// than 64 levels is split 63 times, and its rest is shown as one level, slashes and all.
+/// than 50 levels is split 49 times, and its rest is shown as one level, slashes and all.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The beginning of the keys, as etcdctl's --prefix takes it; '' for all keys of etcd.

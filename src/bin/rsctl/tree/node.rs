@@ -11,8 +11,9 @@ use crate::output::printable;
 use crate::secrets;
 
 /// Segments of a key that are told apart; the rest of a longer key is one segment. Whoever may write
-/// can write a key of thousands of slashes, and a tree as deep as that is nobody's to walk.
-const DEPTH: usize = 64;
+/// can write a key of thousands of slashes. JSON of this depth, two levels for each segment, is below
+/// the limit of 128 that readers have.
+const DEPTH: usize = 50;
 
 /// How much of a value is shown unless all is asked for.
 const BEGINNING: usize = 40;

@@ -35,6 +35,7 @@ async fn with_ada(version: EtcdVersion, permissions: &[&[&str]]) -> Etcd {
     etcd
 }
 
+/// What was granted for the same range before is replaced.
 async fn grant(etcd: &Etcd, permission: &[&str]) {
     let args = [["role", "grant-permission", "some"].as_slice(), permission].concat();
     etcd.etcdctl(&args).await;
@@ -86,13 +87,10 @@ async fn a_node_that_may_no_longer_be_written_is_told_so_and_tried_again() {
     let more = ["--refresh-every", "500ms", "--ttl", "10m"];
     let node = ada(&etcd, &REGISTER).args(more).start();
     node.says("registered  ").await;
-    let revoke = ["role", "revoke-permission", "some", "--prefix", "/services"];
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &["read", "--prefix", "/services"]).await;
     let told = node.notes("denied: ").await;
     assert!(told.contains("denies user `ada` to readwrite"), "{told}");
     assert!(told.ends_with("; trying again"), "{told}");
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &write).await;
     node.notes("; the lease was kept").await;
     node.stop("TERM").await.good();
@@ -137,8 +135,6 @@ async fn an_endpoint_that_may_no_longer_be_written_is_told_so_and_tried_again() 
     let advertise = ada(&etcd, &["endpoint", "advertise", "--session", ALICE]);
     let advertising = advertise.args([&path]).args(["--ttl", "10s"]).start();
     advertising.notes("takes all back").await;
-    let revoke = ["role", "revoke-permission", "some", "--prefix", &all];
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &["read", "--prefix", &all]).await;
     // What is taken away it writes again.
     let endpoint = format!("{session}/e");
@@ -146,7 +142,6 @@ async fn an_endpoint_that_may_no_longer_be_written_is_told_so_and_tried_again() 
     let told = advertising.notes("denied: ").await;
     assert!(told.contains("denies user `ada` to readwrite"), "{told}");
     assert!(told.contains("; trying goes on"), "{told}");
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &write).await;
     advertising.notes("no longer denied by etcd at ").await;
     advertising.stop("TERM").await.good();
@@ -254,12 +249,9 @@ async fn a_service_that_may_no_longer_be_written_is_told_so_and_tried_again() {
     ];
     let running = ada(&etcd, &["--tree-root", "/prod"]).args(register).start();
     running.notes("until SIGINT or SIGTERM").await;
-    let revoke = ["role", "revoke-permission", "some", "--prefix", "/prod"];
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &["read", "--prefix", "/prod"]).await;
     etcd.etcdctl(&["del", "/prod/service/web/a"]).await;
     is_told(&running, "denied: ").await;
-    etcd.etcdctl(&revoke).await;
     grant(&etcd, &write).await;
     running.notes("registered again: ").await;
     running.stop("TERM").await.good();

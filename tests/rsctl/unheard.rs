@@ -16,7 +16,10 @@ const GOES_ON: &str = "nobody reads stdout any more; the work goes on";
 
 /// A key, once it is there.
 async fn there(server: &Store, key: &str) -> Kv {
-    eventually(SOON, "the key", async || server.get(key).await.ok_or("none")).await
+    eventually(SOON, "the key", async || {
+        server.get(key).await.ok_or("none")
+    })
+    .await
 }
 
 /// That it ended well, said once that nobody reads, and left nothing.

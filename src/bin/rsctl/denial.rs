@@ -41,7 +41,7 @@ impl Since {
     /// What stands in the way for good, if anything does.
     ///
     /// One server's no is the whole cluster's. With TLS, each server has its own certificate.
-    pub(crate) fn denial<'a>(self, failures: u64, error: Option<&'a Error>) -> Option<&'a Error> {
+    pub(crate) fn denial(self, failures: u64, error: Option<&Error>) -> Option<&Error> {
         let error = error.filter(|error| is_denial(error))?;
         let needed = match error {
             Error::Tls { .. } => self.servers.max(1),

@@ -30,6 +30,7 @@ on_each_server!(
     the_server_tells_of_itself_and_of_its_members,
     clones_that_call_at_once_share_one_connection,
     a_read_moves_on_from_a_server_that_falls_silent,
+    a_first_write_passes_over_a_server_that_is_silent,
     a_write_that_may_have_been_done_is_not_repeated_and_says_so,
     a_lease_whose_grant_was_not_answered_is_granted_once,
     a_connection_that_was_cut_between_two_calls_is_not_noticed,
@@ -339,6 +340,38 @@ async fn a_read_moves_on_from_a_server_that_falls_silent(etcd: Server) {
     let entry = within(client.get("k")).await.unwrap().unwrap();
     assert_eq!(entry.value_text(), "v");
     assert_eq!(client.endpoint().to_string(), second.address());
+}
+
+async fn a_first_write_passes_over_a_server_that_is_silent(etcd: Server) {
+    let (client, first, second) = behind_two_proxies(&etcd).await;
+    let silent = Mode {
+        up: Flow::Hold,
+        ..Mode::default()
+    };
+    first.set(silent).await;
+    within(client.put("k", "v", None)).await.unwrap();
+    assert_eq!(client.endpoint().to_string(), second.address());
+    // What the silent one was sent is no write, which it might carry out later.
+    first.set(Mode::default()).await;
+    within(client.put("k", "w", None)).await.unwrap();
+    assert_eq!(etcd.get("k").await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_takes_is_certainly_not_carried_out() {
+    let etcd = Etcd::start(EtcdVersion::V3_5).await;
+    etcd.pause();
+    let error = within(client(&etcd).put("k", "v", None)).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    etcd.resume();
+    assert_eq!(etcd.get("k").await, None);
+}
+
+#[tokio::test]
+async fn who_may_write_and_not_read_writes() {
+    let (etcd, client) = with_user(EtcdVersion::V3_4, &[&["write", "k"]]).await;
+    client.put("k", "v", None).await.unwrap();
+    assert_eq!(etcd.get("k").await.unwrap().value_text(), "v");
 }
 
 async fn a_write_that_may_have_been_done_is_not_repeated_and_says_so(etcd: Server) {

@@ -13,13 +13,16 @@ mod call;
 #[path = "../secure/certificates.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod certificates;
+mod denied;
 mod diff;
 mod doctor;
 mod empusa;
 mod endpoint;
 mod export;
+mod frozen;
 mod general;
 mod groups;
+mod interrupted;
 mod lint;
 mod peer;
 mod prometheus;
@@ -33,4 +36,6 @@ mod snapshot;
 mod switch;
 mod tool;
 mod tree;
+mod unheard;
+mod variables;
 mod walk;

@@ -1,7 +1,7 @@
 //! The tool as a process.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _, pipe};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -41,6 +41,8 @@ pub(crate) struct Tool {
     variables: Vec<(String, String)>,
     input: Vec<u8>,
     folder: Option<PathBuf>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// How a command ended.
@@ -112,6 +114,8 @@ impl Tool {
             variables: Vec::new(),
             input: Vec::new(),
             folder: None,
+            stdout: None,
+            stderr: None,
         }
     }
 
@@ -138,6 +142,25 @@ impl Tool {
         self
     }
 
+    /// Where stdout goes. The test reads nothing of it then.
+    pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+        self.stdout = Some(to.into());
+        self
+    }
+
+    /// A stdout that nobody reads any more, as behind `| head -1`.
+    pub(crate) fn unheard(self) -> Self {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        self.stdout(writer)
+    }
+
+    /// Where stderr goes. The test reads nothing of it then.
+    pub(crate) fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.stderr = Some(to.into());
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = bare(RSCTL);
         command
@@ -161,12 +184,19 @@ impl Tool {
     /// Starts it, for commands that go on until they are told to stop.
     pub(crate) fn start(mut self) -> Running {
         let input = std::mem::take(&mut self.input);
-        let mut child = OwnedChild::spawn(self.command()).unwrap();
+        let mut command = self.command();
+        if let Some(stdout) = self.stdout.take() {
+            command.stdout(stdout);
+        }
+        if let Some(stderr) = self.stderr.take() {
+            command.stderr(stderr);
+        }
+        let mut child = OwnedChild::spawn(command).unwrap();
         let mut stdin = child.inner().stdin.take().unwrap();
         // It may have ended without reading all, or anything.
         std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let out = lines(child.inner().stdout.take().unwrap());
-        let err = lines(child.inner().stderr.take().unwrap());
+        let out = lines(child.inner().stdout.take());
+        let err = lines(child.inner().stderr.take());
         Running { child, out, err }
     }
 }
@@ -178,10 +208,12 @@ struct Lines {
     all: JoinHandle<String>,
 }
 
-fn lines(stream: impl Read + Send + 'static) -> Lines {
+/// None of a stream that goes elsewhere.
+fn lines(stream: Option<impl Read + Send + 'static>) -> Lines {
     let (sender, lines) = mpsc::sync_channel(MOST_LINES);
     let all = std::thread::spawn(move || {
         let mut all = String::new();
+        let Some(stream) = stream else { return all };
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         while stream.read_line(&mut line).unwrap() > 0 {

@@ -11,6 +11,7 @@ on_each_server!(
     keys_are_a_tree_with_sizes_beginnings_and_leases,
     the_tree_of_endpoints_is_the_default_and_json_is_nested,
     depth_values_and_keys_only_change_what_is_shown,
+    a_key_of_very_many_slashes_keeps_nobody_from_looking,
 );
 
 async fn keys_are_a_tree_with_sizes_beginnings_and_leases(etcd: Server) {
@@ -93,4 +94,29 @@ async fn depth_values_and_keys_only_change_what_is_shown(etcd: Server) {
     let json = tree(&["--keys-only", "-o", "json"]).run().await.json();
     assert_eq!(json["children"][0]["children"][0]["key"].get("value"), None);
     assert_eq!(tree(&["--depth", "0"]).run().await.code(), 2);
+}
+
+async fn a_key_of_very_many_slashes_keeps_nobody_from_looking(etcd: Server) {
+    put(&etcd, "deep/a", "1", None).await;
+    for slashes in [8_000, 60_000] {
+        let key = format!("deep{}", "/".repeat(slashes));
+        put(&etcd, &key, "2", None).await;
+        let tree = |args: &[&str]| {
+            Tool::new(&etcd)
+                .args(["tree", "deep"])
+                .args(args.iter().copied())
+        };
+        let text = tree(&[]).run().await.good();
+        assert!(text.contains("a  1 B  no lease  1\n"), "{text}");
+        assert!(text.lines().count() < 200, "{text}");
+        assert!(text.contains(&"/".repeat(slashes - 49)), "{text}");
+        let shallow = tree(&["--depth", "2"]).run().await.good();
+        assert!(shallow.lines().count() < 10, "{shallow}");
+        // Readers of JSON have a limit, too.
+        let json = tree(&["-o", "json"]).run().await.json();
+        assert!(json.to_string().contains(&key));
+        let yaml = tree(&["-o", "yaml"]).run().await.good();
+        assert!(yaml.contains("name: a\n"), "{yaml}");
+        etcd.etcdctl(&["del", &key]).await;
+    }
 }

@@ -1,7 +1,9 @@
 //! The tree of commands.
 
+use std::ffi::OsStr;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -79,7 +81,23 @@ pub(crate) enum Command {
 
 /// Reads the command line. Help and mistakes are shown here, and end the process.
 pub(crate) fn read() -> Arguments {
-    Arguments::try_parse().unwrap_or_else(|error| as_written(error).exit())
+    let matches = without_empty_variables(Arguments::command()).try_get_matches();
+    matches
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .unwrap_or_else(|error| as_written(error).exit())
+}
+
+/// A variable that is empty is one that is not set, as etcdctl has it. What EMPUSA_* say is read as
+/// empusa reads it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let name = arg.get_env().and_then(OsStr::to_str).unwrap_or_default();
+        let ours = ["ETCDCTL_", "RSCTL_"].iter().any(|p| name.starts_with(p));
+        ours && std::env::var_os(name).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// The same mistake, seen without variables: clap takes what they say for written, and would name
@@ -89,7 +107,8 @@ fn as_written(error: clap::Error) -> clap::Error {
     let is_help =
         !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if is_help {
-        return error;
+        // Of a variable that is empty help shows the name, too.
+        return Arguments::try_parse().err().unwrap_or(error);
     }
     match without_variables(Arguments::command()).try_get_matches() {
         Err(again) if again.kind() == error.kind() => again,

@@ -23,6 +23,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the file of settings and starts the log.
     pub(crate) fn new(mut options: Options) -> Result<Self, Failure> {
+        options.drop_empty();
         settings::fill(&mut options)?;
         start_log(options.verbose);
         let output = Output::new(
@@ -90,7 +91,7 @@ fn start_log(verbose: u8) {
         // What becomes of connections the commands tell in their own words.
         0 => {
             "warn,osgi_remote::keyspace=error,osgi_remote::discovery::etcd=error,\
-             osgi_remote::catalog=error"
+             osgi_remote::catalog=error,osgi_remote::framework=error"
         }
         1 => "warn,osgi_remote=info,rsctl=info",
         2 => "info,osgi_remote=debug,rsctl=debug",

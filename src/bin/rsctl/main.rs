@@ -8,6 +8,7 @@ mod advice;
 mod args;
 mod context;
 mod data;
+mod denial;
 mod diff;
 mod doctor;
 mod empusa;

@@ -78,6 +78,38 @@ pub(crate) struct Options {
     pub(crate) empusa: Empusa,
 }
 
+impl Options {
+    /// Takes options that are empty for none, as etcdctl does.
+    pub(crate) fn drop_empty(&mut self) {
+        let Self {
+            endpoints,
+            cacert,
+            cert,
+            key,
+            user,
+            password,
+            top_key,
+            dial_timeout,
+            command_timeout,
+            ..
+        } = self;
+        let texts = [
+            endpoints,
+            cacert,
+            cert,
+            key,
+            user,
+            password,
+            top_key,
+            dial_timeout,
+            command_timeout,
+        ];
+        for text in texts {
+            text.take_if(|text| text.is_empty());
+        }
+    }
+}
+
 /// empusa's own options, for its users and their scripts.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "empusa's options, for the commands service and switch")]

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use etcd_client::GetOptions;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
@@ -33,13 +35,19 @@ pub(super) struct Trouble {
 }
 
 /// A connection is made by whoever needs it first, and the others wait for the same one.
-type Dial = BoxFuture<'static, Result<Connection, Failure>>;
+type Dial = BoxFuture<'static, Result<Arc<Up>, Failure>>;
 
 enum Link {
     Down,
     /// Weak, so that a connection that nobody waits for any more is not half made for ever.
     Dialling(u64, WeakShared<Dial>),
-    Up(u64, Box<Connection>),
+    Up(u64, Arc<Up>),
+}
+
+/// A connection, and whether anybody ever answered on it.
+struct Up {
+    connection: Connection,
+    answered: AtomicBool,
 }
 
 struct State {
@@ -60,7 +68,7 @@ struct Attached {
     id: u64,
     /// It was made for this call, and not for an earlier one.
     fresh: bool,
-    result: Result<Connection, Failure>,
+    result: Result<Arc<Up>, Failure>,
 }
 
 impl Line {
@@ -101,9 +109,9 @@ impl Line {
             let endpoint = self.options.endpoints[line.endpoint].clone();
             let was_there = line.result.is_ok() && !line.fresh;
             let result = match line.result {
-                Ok(connection) => {
+                Ok(up) => {
                     let tls = self.options.tls(&endpoint).is_some();
-                    let answer = call(self.options.call_timeout, work(connection)).await;
+                    let answer = self.call(&up, asked, repeat, &work).await;
                     answer.map_err(|failure| match line.fresh {
                         true => failure.of_first_call(tls),
                         false => failure,
@@ -137,6 +145,46 @@ impl Line {
         }
     }
 
+    /// Makes one call on a connection.
+    ///
+    /// A server that is frozen, or cut off from its cluster, takes connections. A write that it gets
+    /// may be carried out later, so that nobody else may be asked for it: before the first one it has
+    /// to answer a read.
+    async fn call<T, F>(
+        &self,
+        up: &Up,
+        asked: Asked<'_>,
+        repeat: Repeat,
+        work: impl Fn(Connection) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let limit = self.options.call_timeout;
+        if repeat == Repeat::IfRefused && !up.answered.load(Ordering::Relaxed) {
+            let answer = call(limit, probe(up.connection.clone(), asked.key())).await;
+            match answer {
+                // Nothing was written so far.
+                Err(failure) if !is_answer(failure.kind) => {
+                    return Err(Failure {
+                        refused: true,
+                        ..failure
+                    });
+                }
+                // Whoever may not read may write all the same.
+                _ => up.answered.store(true, Ordering::Relaxed),
+            }
+        }
+        let answer = call(limit, work(up.connection.clone())).await;
+        if answer
+            .as_ref()
+            .map_or_else(|failure| is_answer(failure.kind), |_| true)
+        {
+            up.answered.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
     /// The connection that there is, or a new one; to an endpoint that was not tried yet.
     async fn attach(&self, attempts: &Attempts) -> Attached {
         let (endpoint, id, dial) = {
@@ -148,12 +196,12 @@ impl Line {
             }
             let endpoint = state.endpoint;
             match &state.link {
-                Link::Up(id, connection) => {
+                Link::Up(id, up) => {
                     return Attached {
                         endpoint,
                         id: *id,
                         fresh: false,
-                        result: Ok(connection.as_ref().clone()),
+                        result: Ok(Arc::clone(up)),
                     };
                 }
                 Link::Dialling(id, dial) => match dial.upgrade() {
@@ -165,10 +213,10 @@ impl Line {
         };
         let result = dial.await;
         let mut state = self.state.lock();
-        if let (Link::Dialling(current, _), Ok(connection)) = (&state.link, &result)
+        if let (Link::Dialling(current, _), Ok(up)) = (&state.link, &result)
             && *current == id
         {
-            state.link = Link::Up(id, Box::new(connection.clone()));
+            state.link = Link::Up(id, Arc::clone(up));
             // Once for each connection, however many calls waited for it.
             tracing::info!(endpoint = %self.options.endpoints[endpoint], "connected to etcd");
         }
@@ -182,7 +230,14 @@ impl Line {
 
     fn dial(&self, state: &mut State) -> (usize, u64, Shared<Dial>) {
         let (options, endpoint) = (Arc::clone(&self.options), state.endpoint);
-        let dial = async move { reach(&options, &options.endpoints[endpoint]).await };
+        let dial = async move {
+            let connection = reach(&options, &options.endpoints[endpoint]).await?;
+            let answered = AtomicBool::new(false);
+            Ok(Arc::new(Up {
+                connection,
+                answered,
+            }))
+        };
         let dial = dial.boxed().shared();
         state.made += 1;
         let id = state.made;
@@ -211,6 +266,12 @@ impl Line {
         state.endpoint = (state.endpoint + 1) % count;
         Some(self.options.endpoints[state.endpoint].clone())
     }
+}
+
+/// A read that only shows that somebody answers, and has a leader.
+async fn probe(mut connection: Connection, key: Vec<u8>) -> Result<(), etcd_client::Error> {
+    let read = GetOptions::new().with_count_only();
+    connection.kv.get(key, Some(read)).await.map(drop)
 }
 
 /// Whether this is what the whole cluster would say.

@@ -39,7 +39,9 @@ const LISTINGS: usize = 5;
 /// A call that only reads, or that may be done twice, is made on one endpoint after the other until
 /// one answers, on each at most once. A call that writes is made on another endpoint only if it
 /// certainly was not carried out; else it ends with [`Error::Write`], which says that it may have
-/// been. Each attempt takes at most `dial_timeout` and `call_timeout` of the options.
+/// been. Before the first write on a new connection, on which nobody answered yet, a key is read: so a
+/// server that takes connections and answers nothing is passed over. Each attempt takes at most
+/// `dial_timeout` and `call_timeout` of the options, and the latter once more for that read.
 ///
 /// Where etcd asks for users, a denied call is [`Error::Denied`], with the permission that is
 /// missing. Dropping a call's future gives the call up; whether a write that was given up is

@@ -199,6 +199,20 @@ impl Trouble {
 }
 
 impl Asked<'_> {
+    /// A key that is touched; any other one where none is.
+    pub(super) fn key(&self) -> Vec<u8> {
+        let key = match self {
+            Self::Read(range) => Some(range.start().to_vec()),
+            Self::Transact(transaction) => {
+                let touched = transaction.touches();
+                touched.first().map(|range| range.start().to_vec())
+            }
+            _ => None,
+        };
+        // etcd reads no empty key.
+        key.filter(|key| !key.is_empty()).unwrap_or_else(|| vec![0])
+    }
+
     /// The permission that was missing, for the first key of several: etcd does not say for which.
     fn need(&self) -> Need {
         let (permission, touched) = match self {

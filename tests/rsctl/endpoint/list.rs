@@ -144,7 +144,8 @@ async fn what_cannot_be_used_is_told_in_one_line_with_its_code() {
     );
 }
 
-/// Each command that asks etcd, with a user who may not.
+/// Each command that asks etcd, with a user who may not even read. What is denied to writers is in
+/// `denied`.
 #[tokio::test]
 async fn who_lacks_a_permission_is_told_which_and_how_to_get_it() {
     let mut etcd = Etcd::start(EtcdVersion::V3_5).await;
@@ -195,6 +196,26 @@ async fn who_lacks_a_permission_is_told_which_and_how_to_get_it() {
         let line = ran.bad(3);
         assert!(
             line.contains("127.0.0.1:1 cannot be reached"),
+            "{command:?}: {line}"
+        );
+    }
+    // Who may read is denied what is written.
+    for args in [
+        ["role", "add", "reader"].as_slice(),
+        &["role", "grant-permission", "reader", "read", "--prefix", ""],
+        &["user", "grant-role", "ada", "reader"],
+    ] {
+        etcd.etcdctl(args).await;
+    }
+    for command in [
+        vec!["endpoint", "withdraw", "e", "--force"],
+        vec!["endpoint", "advertise", file, "--force"],
+    ] {
+        let tool = Tool::new(&etcd).args(command.clone());
+        let ran = tool.args(["--user", "ada:lovelace"]).run().await;
+        let line = ran.bad_at_last(4);
+        assert!(
+            line.contains("denies user `ada` to readwrite"),
             "{command:?}: {line}"
         );
     }

@@ -12,6 +12,7 @@ on_each_server!(
     a_node_whose_key_looks_the_same_is_not_deregistered,
     a_lost_lease_and_a_taken_node_are_told,
     a_node_that_waited_to_the_end_is_not_said_to_go,
+    a_dry_run_shows_what_would_become_of_the_node,
 );
 
 const REGISTER: [&str; 9] = [
@@ -187,7 +188,12 @@ async fn a_node_that_waited_to_the_end_is_not_said_to_go(server: Server) {
     let first = Tool::new(&server).args(REGISTER).start();
     first.says("registered  ").await;
     let second = Tool::new(&server).args(REGISTER).start();
-    second.notes("waits: ").await;
+    assert_data_eq!(
+        second.notes("waits: ").await,
+        str![
+            "`/services/web/nodes/n1_node_exporter` waits: another process keeps it, under lease [..]; stop that one, take the node over by --takeover, or give another --id"
+        ]
+    );
     let ended = second.stop("TERM").await;
     assert!(
         ended
@@ -236,6 +242,64 @@ async fn a_lost_lease_and_a_taken_node_are_told(server: Server) {
         "{end}"
     );
     assert!(keys(&server).await.is_empty());
+}
+
+async fn a_dry_run_shows_what_would_become_of_the_node(server: Server) {
+    let dry = |args: &[&str]| {
+        Tool::new(&server)
+            .args(REGISTER)
+            .args(["--label", "own=node", "--dry-run"])
+            .args(args.iter().copied())
+    };
+    let ran = dry(&[]).run().await;
+    let would = "would keep node `/services/web/nodes/n1_node_exporter` under a lease of 30 s";
+    assert!(ran.stderr.starts_with(would), "{}", ran.stderr);
+    assert_eq!(
+        ran.good(),
+        "node `/services/web/nodes/n1_node_exporter` would be registered, with labels own=node; \
+         group `web` would be created\n"
+    );
+    assert!(keys(&server).await.is_empty());
+    let create = ["group", "create", "web", "--label", "zone=eu"];
+    Tool::new(&server).args(create).run().await.good();
+    let json = dry(&["-o", "json"]).run().await.json();
+    let expected = serde_json::json!({
+        "group": "web", "id": "n1", "exporter_type": "node_exporter", "port": 9100,
+        "metrics_path": "/metrics", "labels": {"own": "node", "zone": "eu"},
+        "status": "healthy", "last_seen": null, "ttl": 30,
+        "key": "/services/web/nodes/n1_node_exporter", "group_is_new": false,
+        "result": "register", "dry_run": true,
+    });
+    assert_eq!(json, expected);
+
+    let node = Tool::new(&server).args(REGISTER).start();
+    node.says("registered  ").await;
+    let ran = dry(&["-o", "json"]).run().await;
+    assert_eq!(ran.code(), 1, "{}", ran.stderr);
+    let shown: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(shown["result"], "wait");
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(
+        last.contains("another process keeps it, under lease "),
+        "{last}"
+    );
+    assert!(
+        last.ends_with("by --takeover, or give another --id"),
+        "{last}"
+    );
+    let taken = dry(&["--takeover"]).run().await.good();
+    assert!(taken.contains("would be taken over from lease "), "{taken}");
+    node.stop("TERM").await.good();
+    put_node(&server, "web", "n1", "healthy").await;
+    let args = ["--type", "t", "-o", "json"];
+    assert_eq!(dry(&args).run().await.json()["result"], "replace");
+
+    server.etcdctl(&["put", "/services/web", "{"]).await;
+    let line = dry(&[]).run().await.bad_at_last(5);
+    assert!(
+        line.contains("the value of `/services/web` cannot be used"),
+        "{line}"
+    );
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::held::Held;
 use super::{Rules, Snapshot, Source};
+use crate::denial::is_denial;
 use crate::failure::Failure;
 use crate::output;
 
@@ -216,12 +217,8 @@ impl View {
 
 /// An error that waiting does not end.
 fn hopeless(status: &WatchStatus) -> Option<&Error> {
-    status.last_error.as_ref().filter(|error| {
-        matches!(
-            error,
-            Error::Tls { .. } | Error::Authenticate { .. } | Error::Denied { .. }
-        )
-    })
+    let error = status.last_error.as_ref();
+    error.filter(|error| is_denial(error))
 }
 
 /// Tells of a view's connection and of what it holds, and lets suspects go in time.
@@ -276,7 +273,11 @@ fn tell_lost(name: &str, status: &WatchStatus) {
         .unwrap_or_default();
     let error = output::printable(&error);
     output::note(&if status.synced.is_some() {
-        format!("{name}: the connection to etcd is lost, and what was read is kept: {error}")
+        let what = match hopeless(status) {
+            Some(_) => "reading is denied",
+            None => "the connection to etcd is lost",
+        };
+        format!("{name}: {what}, and what was read is kept: {error}")
     } else {
         format!("{name}: waiting for etcd: {error}")
     });

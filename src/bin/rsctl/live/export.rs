@@ -1,5 +1,6 @@
 //! rsctl export: a service that answers as it is told.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::{Answered, Answering, Calls};
-use super::framework::{Connection, FrameworkOptions, failure};
+use super::framework::{Connection, Denials, FrameworkOptions, failure};
 use super::property::{self, FORM, Property, property};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -93,15 +94,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let builder = args.framework.builder(on_the_network.clone(), exporting());
     let framework = tokio::select! {
         () = &mut stopped => return Ok(()),
-        started = builder.start() => started.map_err(failure)?,
+        started = args.framework.start(builder, on_the_network.as_ref()) => started?,
     };
     let mut connection = Connection::of(&framework, on_the_network.as_ref());
+    let denials = Denials::from_now(&framework);
     let export = framework.export_service(service, property::all(&args.properties));
     let outcome = async {
         let export = export.map_err(failure)?;
         let announced = tokio::select! {
             () = &mut stopped => return Ok(()),
-            announced = announced(&export, &mut connection) => announced?,
+            announced = announced(&export, denials, &mut connection) => announced?,
         };
         for endpoint in &announced {
             show(endpoint, &args, etcd.as_ref(), context)?;
@@ -114,7 +116,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
                 () = &mut stopped => return Ok(()),
                 news = connection.news() => note(&news),
                 Some(call) = told.recv() => if args.show_calls {
-                    show_call(&call, &calls, &context.output)?;
+                    show_call(&call, &calls, &context.output);
                 },
             }
         }
@@ -145,12 +147,21 @@ fn announce_intent(args: &Args, etcd: Option<&EtcdConfig>) {
 }
 
 /// Waits for the announcement, and tells of the connection meanwhile.
+///
+/// # Errors
+///
+/// If etcd denies it: what was granted later would come as a surprise.
 async fn announced(
     export: &Export,
+    denials: Denials,
     connection: &mut Connection,
 ) -> Result<Vec<Arc<EndpointDescription>>, Failure> {
+    let mut denied = pin!(denials.first());
     loop {
         tokio::select! {
+            // In this order, so that what ends it is not told as news before.
+            biased;
+            denial = &mut denied => return Err(denial.of("the service is not announced")),
             announced = export.announced() => return announced.map_err(refused),
             news = connection.news() => note(&news),
         }
@@ -189,15 +200,21 @@ fn show(
         let value = value.map_err(|error| Failure::usage(error.to_string()))?;
         exported.value = serde_json::from_str(&value).ok();
     }
-    context.output.event(&exported, || exported.line())
+    let line = || exported.line();
+    if args.dry_run {
+        return context.output.event(&exported, line);
+    }
+    // Who reads it may end before; the service stays until this process is told to stop.
+    context.output.tell(&exported, line);
+    Ok(())
 }
 
 /// Shows a call, and how many before it were not shown.
-fn show_call(call: &Answered, calls: &Calls, output: &Output) -> Result<(), Failure> {
+fn show_call(call: &Answered, calls: &Calls, output: &Output) {
     if let Some(text) = missed(calls) {
         note(&text);
     }
-    output.event(call, || call_line(call))
+    output.tell(call, || call_line(call));
 }
 
 /// How many calls were not shown, if any were not.

@@ -1,9 +1,10 @@
 //! The framework behind a command, and how its connection stands.
 
 use clap::Args;
-use osgi_remote::discovery::etcd::{Environment, EtcdConfig, HealthUpdates};
+use osgi_remote::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
 use osgi_remote::distribution::DistributionError;
 use osgi_remote::distribution::xmlrpc::XmlRpcConfig;
+use osgi_remote::keyspace::{Error, SessionPhase};
 use osgi_remote::properties::{Properties, name_starts_with, same_name};
 use osgi_remote::topology::TopologyPolicy;
 use osgi_remote::{Framework, FrameworkBuilder, FrameworkError};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use super::property::name_and_value;
 use crate::advice::in_options;
 use crate::context::Context;
+use crate::denial::{Since, is_denial};
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::time::duration;
@@ -116,6 +118,103 @@ impl FrameworkOptions {
     }
 }
 
+impl FrameworkOptions {
+    /// Starts a framework that discovers through `etcd`, if at all, and waits for its connection.
+    ///
+    /// # Errors
+    ///
+    /// As of the framework; and at once where etcd denies what discovery reads and writes.
+    pub(crate) async fn start(
+        &self,
+        builder: FrameworkBuilder,
+        etcd: Option<&EtcdConfig>,
+    ) -> Result<Framework, Failure> {
+        let Some(config) = etcd else {
+            return builder.start().await.map_err(failure);
+        };
+        let started = builder.start_disconnected().start().await;
+        let framework = started.map_err(failure)?;
+        let Some(discovery) = framework.etcd() else {
+            return Ok(framework);
+        };
+        let servers = config.connect.endpoints.len();
+        let connected = tokio::select! {
+            biased;
+            connected = discovery.connected(self.connect_timeout) => {
+                connected.map_err(Failure::from)
+            }
+            denial = denied_at_start(discovery, servers) => Err(denial),
+        };
+        let Err(refused) = connected else {
+            return Ok(framework);
+        };
+        // A lease may be granted already, and keys may be under it.
+        if let Err(error) = framework.shutdown().await {
+            tracing::warn!(%error, "ended badly after a start that failed");
+        }
+        Err(refused)
+    }
+}
+
+/// Ends when etcd denies reading or writing.
+async fn denied_at_start(discovery: &EtcdDiscovery, servers: usize) -> Failure {
+    let since = Since::start(servers);
+    let denial = |health: &Health| {
+        let (session, watch) = (&health.counts.session, &health.counts.watch);
+        let of_session = since.denial(session.failures, health.session_error.as_ref());
+        let of_watch = since.denial(watch.failures, health.watch_error.as_ref());
+        of_session.or(of_watch).cloned()
+    };
+    first(discovery.health_updates(), denial).await
+}
+
+/// Hears of what etcd denies a session that was let in already.
+#[derive(Debug)]
+pub(crate) struct Denials {
+    updates: Option<HealthUpdates>,
+    since: Since,
+}
+
+impl Denials {
+    /// From now on: what is to be written is to be written after this.
+    pub(crate) fn from_now(framework: &Framework) -> Self {
+        let failures = framework
+            .health()
+            .map_or(0, |health| health.counts.session.failures);
+        Self {
+            updates: framework.health_updates(),
+            since: Since::now(failures),
+        }
+    }
+
+    /// Ends when writing is denied; never without discovery.
+    pub(crate) async fn first(self) -> Failure {
+        let Some(updates) = self.updates else {
+            return std::future::pending().await;
+        };
+        let denial = |health: &Health| {
+            let failures = health.counts.session.failures;
+            let error = health.session_error.as_ref();
+            self.since.denial(failures, error).cloned()
+        };
+        first(updates, denial).await
+    }
+}
+
+async fn first(mut updates: HealthUpdates, denial: impl Fn(&Health) -> Option<Error>) -> Failure {
+    let health = updates.wait_for(|health| denial(health).is_some()).await;
+    match health.as_ref().and_then(denial) {
+        Some(error) => error.into(),
+        None => Failure::failed("discovery has ended by itself"),
+    }
+}
+
+/// What keeps the session from writing, if etcd says no.
+pub(crate) fn denied_now(health: &Health) -> Option<&Error> {
+    let error = health.session_error.as_ref();
+    error.filter(|error| health.session == SessionPhase::Connecting && is_denial(error))
+}
+
 /// What an error of the framework means for the exit code.
 pub(crate) fn failure(error: FrameworkError) -> Failure {
     match error {
@@ -138,6 +237,8 @@ pub(crate) struct Connection {
     /// Whether it was there at the last look; none before it was whole for the first time, for a
     /// framework has started before its watch is open.
     connected: Option<bool>,
+    /// Whether it is not, as was told, because etcd says no.
+    denied: bool,
 }
 
 impl Connection {
@@ -153,6 +254,7 @@ impl Connection {
         Self {
             updates,
             connected: connected.filter(|now| *now),
+            denied: false,
             address: addresses.unwrap_or_default(),
         }
     }
@@ -170,16 +272,28 @@ impl Connection {
                 None => continue,
             };
             self.connected = Some(now);
-            if now == before {
+            let denied = !now && denied_now(&health).is_some();
+            // A denial after a lost connection is news, and so is the other way round.
+            if (now, denied) == (before, self.denied) {
                 continue;
             }
+            let was_denied = std::mem::replace(&mut self.denied, denied);
+            let address = &self.address;
             if now {
-                return format!("the connection to etcd at {} is back", self.address);
+                return match was_denied {
+                    true => format!("etcd at {address} denies it no more"),
+                    false => format!("the connection to etcd at {address} is back"),
+                };
             }
-            let cause = health.session_error.or(health.watch_error);
+            let cause = match health.session {
+                SessionPhase::Held => health.watch_error.or(health.session_error),
+                _ => health.session_error.or(health.watch_error),
+            };
             let cause = cause.map(|cause| printable(&in_options(&format!(": {cause}"))));
             let cause = cause.unwrap_or_default();
-            let address = &self.address;
+            if denied {
+                return format!("denied, trying goes on{cause}");
+            }
             return format!("the connection to etcd at {address} is lost, trying goes on{cause}");
         }
         // Discovery has ended, which its owner knows.

@@ -121,7 +121,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     }
     let framework = tokio::select! {
         () = &mut stopped => return Ok(()),
-        started = builder.start() => started.map_err(failure)?,
+        started = args.framework.start(builder, etcd.as_ref()) => started?,
     };
     let holding = Holding {
         events: framework.admin().events(),

@@ -1,6 +1,7 @@
 //! rsctl node: the nodes of groups.
 
 mod deregister;
+mod dry_run;
 mod list;
 mod register;
 mod registering;

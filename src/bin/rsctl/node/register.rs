@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use osgi_remote::catalog::groups::{EmptyGroup, GroupName, Node, RegisterOptions};
 
+use super::dry_run;
 use super::registering::Registering;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -69,24 +70,27 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         ),
     );
     if args.dry_run {
-        return Ok(());
+        return dry_run::run(&groups, &name, &node, &options, context).await;
     }
+    let servers = context.connect()?.endpoints.len();
     let stopped = signals::stopped()?;
     tokio::pin!(stopped);
     let registration = tokio::select! {
         registration = groups.register(&name, node, options) => registration?,
         () = &mut stopped => return Ok(()),
     };
-    let mut registering = Registering::new(&registration, context);
-    tokio::select! {
-        told = registering.tell() => told?,
-        () = &mut stopped => {}
-    }
+    let mut registering = Registering::new(&registration, servers, context);
+    let outcome = tokio::select! {
+        told = registering.tell() => told,
+        () = &mut stopped => Ok(()),
+    };
     let empty = match args.delete_empty_group {
         true => EmptyGroup::Delete,
         false => EmptyGroup::Keep,
     };
-    registering.end(registration, empty).await
+    let ended = registering.end(registration, empty).await;
+    // What went wrong first is what is to be told.
+    outcome.and(ended)
 }
 
 fn node(args: &Args) -> Result<Node, Failure> {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use osgi_remote::catalog::groups::{EmptyGroup, Registration};
-use osgi_remote::keyspace::{SessionPhase, SessionStatus};
+use osgi_remote::keyspace::{Error, SessionPhase, SessionStatus};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::denial::{Since, is_denial};
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
@@ -33,6 +34,8 @@ enum Shown {
     Held(i64),
     /// Cut off, with this lease if it is kept.
     Lost(Option<i64>),
+    /// The same, by etcd's own word.
+    Denied(Option<i64>),
     Taken,
 }
 
@@ -46,23 +49,30 @@ pub(super) struct Registering<'a> {
     context: &'a Context,
     key: String,
     status: tokio::sync::watch::Receiver<SessionStatus>,
+    since: Since,
     shown: Shown,
     /// Whether it was ever registered.
     was_held: bool,
 }
 
 impl<'a> Registering<'a> {
-    pub(super) fn new(registration: &Registration, context: &'a Context) -> Self {
+    pub(super) fn new(registration: &Registration, servers: usize, context: &'a Context) -> Self {
+        let status = registration.session_status();
         Self {
             context,
             key: registration.key().to_owned(),
-            status: registration.session_status(),
+            since: Since::start(servers),
+            status,
             shown: Shown::Nothing,
             was_held: false,
         }
     }
 
     /// Tells what happens, for ever. Cancellation safe.
+    ///
+    /// # Errors
+    ///
+    /// If etcd denies what it never let in: what was granted later would come as a surprise.
     pub(super) async fn tell(&mut self) -> Result<(), Failure> {
         loop {
             let status = self.status.borrow_and_update().clone();
@@ -74,54 +84,62 @@ impl<'a> Registering<'a> {
     }
 
     fn tell_of(&mut self, status: &SessionStatus) -> Result<(), Failure> {
-        let (key, before) = (&self.key, self.shown);
+        let before = self.shown;
         self.was_held |= was_put(status);
-        self.shown = match (status.phase, status.lease) {
-            (SessionPhase::Held, Some(lease)) => Shown::Held(lease),
-            (SessionPhase::Taken, _) => Shown::Taken,
-            (SessionPhase::Connecting | SessionPhase::Suspect, lease) => {
-                let Some(error) = &status.last_error else {
-                    return Ok(());
-                };
-                match before {
-                    Shown::Lost(_) => before,
-                    _ => {
-                        let error = printable(&error.to_string());
-                        output::note(&format!("connection lost: {error}; trying again"));
-                        Shown::Lost(lease)
-                    }
-                }
+        let error = status.last_error.as_ref();
+        if !self.was_held
+            && let Some(denial) = self.since.denial(status.counts.failures, error)
+        {
+            return Err(denial.clone().into());
+        }
+        self.shown = match (status.phase, status.lease, error) {
+            (SessionPhase::Held, Some(lease), _) => Shown::Held(lease),
+            (SessionPhase::Taken, ..) => Shown::Taken,
+            (SessionPhase::Connecting | SessionPhase::Suspect, lease, Some(error)) => {
+                cut_off(before, lease, error)
             }
             // On the way.
             _ => before,
         };
-        if self.shown == before {
-            return Ok(());
+        if self.shown != before {
+            self.tell_change(before, status);
         }
+        Ok(())
+    }
+
+    fn tell_change(&self, before: Shown, status: &SessionStatus) {
+        let endpoint = &status.endpoint;
         match (before, self.shown) {
             (Shown::Lost(Some(kept)), Shown::Held(lease)) if kept == lease => {
-                let endpoint = &status.endpoint;
                 output::note(&format!(
                     "connected again to {endpoint}; the lease was kept"
                 ));
-                Ok(())
             }
-            (Shown::Held(_) | Shown::Lost(Some(_)), Shown::Held(lease)) => {
+            (Shown::Denied(Some(kept)), Shown::Held(lease)) if kept == lease => {
+                output::note(&format!("written again to {endpoint}; the lease was kept"));
+            }
+            (
+                Shown::Held(_) | Shown::Lost(Some(_)) | Shown::Denied(Some(_)),
+                Shown::Held(lease),
+            ) => {
                 output::note("the lease was lost, and the node is registered again");
-                self.event("registered-again", Some(lease), None)
+                self.event("registered-again", Some(lease), None);
             }
             (_, Shown::Held(lease)) => self.event("registered", Some(lease), None),
             (_, Shown::Taken) => {
-                let why = status
-                    .taken
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let why = printable(&why);
-                output::note(&format!("`{}` waits: {why}", printable(key)));
-                Ok(())
+                let key = printable(&self.key);
+                output::note(&format!("`{key}` waits: {}", whose(status)));
             }
-            _ => Ok(()),
+            (_, Shown::Lost(_) | Shown::Denied(_)) => {
+                let error = status.last_error.as_ref().map(ToString::to_string);
+                let error = printable(&error.unwrap_or_default());
+                let what = match self.shown {
+                    Shown::Denied(_) => "denied",
+                    _ => "connection lost",
+                };
+                output::note(&format!("{what}: {error}; trying again"));
+            }
+            (_, Shown::Nothing) => {}
         }
     }
 
@@ -142,22 +160,19 @@ impl<'a> Registering<'a> {
             return Ok(());
         }
         let deleted = (empty == EmptyGroup::Delete).then_some(deleted);
-        self.event("deregistered", None, deleted)
+        self.event("deregistered", None, deleted);
+        Ok(())
     }
 
-    fn event(
-        &self,
-        event: &'static str,
-        lease: Option<i64>,
-        group_deleted: Option<bool>,
-    ) -> Result<(), Failure> {
+    fn event(&self, event: &'static str, lease: Option<i64>, group_deleted: Option<bool>) {
         let told = Told {
             event,
             key: &self.key,
             lease: lease.map(|lease| format!("{lease:016x}")),
             group_deleted,
         };
-        self.context.output.event(&told, || {
+        // Who reads it may end before; the node stays until this process is told to stop.
+        self.context.output.tell(&told, || {
             let mut line = format!("{event}  {}", printable(told.key));
             if let Some(lease) = &told.lease {
                 line.push_str(&format!("  lease {lease}"));
@@ -166,6 +181,31 @@ impl<'a> Registering<'a> {
                 line.push_str("  and its group, which has no node any more");
             }
             line
-        })
+        });
     }
 }
+
+/// Why there is no connection, or no writing on it. A lost connection that is lost again, and a
+/// denial that is repeated, are no news.
+fn cut_off(before: Shown, lease: Option<i64>, error: &Error) -> Shown {
+    match (before, is_denial(error)) {
+        (Shown::Denied(_), true) | (Shown::Lost(_), false) => before,
+        // Which lease it was is known from before.
+        (Shown::Lost(kept), true) => Shown::Denied(kept),
+        (Shown::Denied(kept), false) => Shown::Lost(kept),
+        (_, true) => Shown::Denied(lease),
+        (_, false) => Shown::Lost(lease),
+    }
+}
+
+/// Who has the node, and what can be done.
+fn whose(status: &SessionStatus) -> String {
+    let Some(Error::SessionTaken { lease, .. }) = &status.taken else {
+        return "another process keeps it".to_owned();
+    };
+    format!("another process keeps it, under lease {lease:x}; {YIELD}")
+}
+
+/// What can be done about a node that another process keeps.
+pub(super) const YIELD: &str =
+    "stop that one, take the node over by --takeover, or give another --id";

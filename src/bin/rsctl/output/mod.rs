@@ -7,6 +7,7 @@ mod table;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,27 @@ impl Output {
             Format::Yaml => print(&format!("---\n{}", yaml(value)?)),
         }
     }
+
+    /// Shows such a value of work that goes on whether or not somebody reads of it.
+    pub(crate) fn tell<T: Serialize + ?Sized>(&self, value: &T, line: impl FnOnce() -> String) {
+        heard(self.event(value, line));
+    }
+}
+
+/// Takes what became of showing something for no end of the work, and says once that it is not
+/// shown any more.
+pub(crate) fn heard(shown: Result<(), Failure>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let Err(failure) = shown else { return };
+    if SAID.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let why = match failure.to_string() {
+        // As of a reader that has enough.
+        text if text.is_empty() => "nobody reads stdout any more".to_owned(),
+        text => text,
+    };
+    note(&format!("{why}; the work goes on"));
 }
 
 /// Writes a text to stdout, with a newline at its end, and flushes.

@@ -1,6 +1,7 @@
 //! Files that are replaced whole, or not at all.
 
-use std::fs::{self, File, Permissions};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,48 @@ impl Target {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failure("cannot be read", &error)),
+        }
+    }
+
+    /// The file that is there while the reader of this one is to be told of a new text. It outlives
+    /// this process, which may end before it told.
+    fn mark(&self) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        // Not the file's own ending, for the same reason as that of new texts.
+        name.push(".reload-due");
+        self.folder.join(name)
+    }
+
+    /// From now on the reader is to be told.
+    pub(super) fn mark_reload(&self) -> Result<(), Failure> {
+        // What was there is not cut short: somebody else may have put a link there.
+        let mut options = OpenOptions::new();
+        let marked = options.write(true).create_new(true).open(self.mark());
+        match marked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(self.failure("cannot be marked for --reload", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the reader is still to be told.
+    pub(super) fn is_reload_due(&self) -> Result<bool, Failure> {
+        match fs::symlink_metadata(self.mark()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failure("cannot be asked for its mark of --reload", &error)),
+        }
+    }
+
+    /// The reader was told.
+    pub(super) fn unmark_reload(&self) -> Result<(), Failure> {
+        match fs::remove_file(self.mark()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failure("is reloaded, but its mark of --reload stays", &error))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -215,6 +258,21 @@ mod tests {
         drop(prepared);
         assert_eq!(names(folder.path()), [""; 0]);
         assert_eq!(target.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_reload_is_due_until_it_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::new(&folder.path().join("a.json")).unwrap();
+        assert!(!target.is_reload_due().unwrap());
+        target.mark_reload().unwrap();
+        target.mark_reload().unwrap();
+        assert_eq!(names(folder.path()), [".a.json.reload-due"]);
+        assert!(target.is_reload_due().unwrap());
+        target.unmark_reload().unwrap();
+        target.unmark_reload().unwrap();
+        assert!(!target.is_reload_due().unwrap());
+        assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]

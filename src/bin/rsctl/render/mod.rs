@@ -164,6 +164,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     if args.dry_run {
         let data = job.read(context).await?;
+        if args.reload.is_some() && target.is_reload_due()? {
+            output::note("--reload is still due from before, and would run");
+        }
         return dry_run(&job, &target, &data, context);
     }
     let line = |text: &Option<String>| {
@@ -172,13 +175,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             limit: args.limit,
         })
     };
-    let writer = Writer::new(target, line(&args.check));
-    let reload = line(&args.reload);
+    let writer = Writer::new(target, line(&args.check), line(&args.reload));
     if args.watch {
-        return watch::run(job, writer, reload, &args, context).await;
+        return watch::run(job, writer, &args, context).await;
     }
     let data = job.read(context).await?;
-    once(&job, writer, reload, &data, context).await
+    once(&job, writer, &data, context).await
 }
 
 impl Job {
@@ -288,6 +290,8 @@ struct Outcome {
 enum Became {
     Written,
     Unchanged,
+    /// Unchanged, but its reader was not told when it was written.
+    Reloaded,
     WouldChange,
 }
 
@@ -297,6 +301,9 @@ impl Outcome {
         match self.result {
             Became::Written => format!("{file}: written, {bytes} bytes"),
             Became::Unchanged => format!("{file}: unchanged"),
+            Became::Reloaded => {
+                format!("{file}: unchanged, and --reload has run, which was still due")
+            }
             Became::WouldChange => format!("{file}: would change"),
         }
     }
@@ -306,35 +313,36 @@ impl Outcome {
 async fn once(
     job: &Job,
     mut writer: Writer,
-    reload: Option<Line>,
     data: &Snapshot,
     context: &Context,
 ) -> Result<(), Failure> {
     let text = job.render(data)?;
     let offer = writer.offer(&text, &job.wrongly_empty(data)).await?;
-    let result = match offer {
+    let mut result = match offer {
         Offer::Written => Became::Written,
         Offer::Unchanged => Became::Unchanged,
         Offer::Held(reason) | Offer::Refused(reason) => return Err(Failure::no(reason)),
     };
-    let file = writer.target().shown();
+    // Before anything is shown, which may fail, or find no reader.
+    let mut reloaded = Ok(());
+    if writer.is_reload_due().await? {
+        reloaded = writer.reload().await;
+        if result == Became::Unchanged && reloaded.is_ok() {
+            result = Became::Reloaded;
+        }
+    }
     let outcome = Outcome {
-        file,
+        file: writer.target().shown(),
         result,
         bytes: text.len(),
         diff: None,
     };
-    context.output.show_text(&outcome, || outcome.line())?;
-    if result == Became::Written
-        && let Some(reload) = reload
-    {
-        let ran = reload.run(writer.target().path()).await;
-        ran.map_err(|error| {
-            let file = &outcome.file;
-            Failure::failed(format!("{file} is written, but --reload failed: {error}"))
-        })?;
-    }
-    Ok(())
+    let shown = context.output.show_text(&outcome, || outcome.line());
+    reloaded.map_err(|error| {
+        let file = &outcome.file;
+        Failure::failed(format!("{file} is written, but --reload failed: {error}"))
+    })?;
+    shown
 }
 
 fn dry_run(job: &Job, target: &Target, data: &Snapshot, context: &Context) -> Result<(), Failure> {

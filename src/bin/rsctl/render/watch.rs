@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::command::Line;
 use super::gather::Gather;
 use super::writer::{Offer, Writer};
 use super::{Args, Became, Job, Outcome};
@@ -22,7 +21,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 pub(super) async fn run(
     job: Job,
     writer: Writer,
-    reload: Option<Line>,
     args: &Args,
     context: &Context,
 ) -> Result<(), Failure> {
@@ -43,13 +41,16 @@ pub(super) async fn run(
     let file = printable(&writer.target().shown());
     output::note(&format!("{file} follows {} from now on", names.join(", ")));
 
+    let reload_due = writer.is_reload_due().await?;
+    if reload_due {
+        output::note(&format!("{file}: --reload is still due from before"));
+    }
     let mut gather = Gather::new(args.wait, args.max_wait);
     let mut turns = Turns {
         job,
         writer,
-        reload,
         first: true,
-        reload_due: false,
+        reload_due,
         refused: None,
         held: None,
         retry: Retry::default(),
@@ -64,15 +65,17 @@ pub(super) async fn run(
             () = &mut stopped => return Ok(()),
             () = until(next) => {
                 gather.clear();
-                tokio::select! {
+                let outcome = tokio::select! {
                     biased;
                     () = &mut stopped => return Ok(()),
-                    turned = turns.write(&live) => if let Some(outcome) = turned? {
-                        context.output.event(&outcome, || outcome.line())?;
-                    }
-                }
-                // A reload that has begun is not broken off: its time is limited.
+                    turned = turns.write(&live) => turned?,
+                };
+                // Before it is told, for which there may be no reader. A reload that has begun is
+                // not broken off: its time is limited.
                 turns.reload().await;
+                if let Some(outcome) = outcome {
+                    context.output.tell(&outcome, || outcome.line());
+                }
             }
             changed = live.changed() => {
                 changed?;
@@ -86,7 +89,6 @@ pub(super) async fn run(
 struct Turns {
     job: Job,
     writer: Writer,
-    reload: Option<Line>,
     first: bool,
     /// The file was replaced, and its reader does not know yet.
     reload_due: bool,
@@ -129,7 +131,7 @@ impl Turns {
         match offer {
             Offer::Unchanged => self.settle(),
             Offer::Written => {
-                self.reload_due = self.reload.is_some();
+                self.reload_due = self.writer.is_reload_due().await?;
                 // A new file is a new reason to try at once.
                 self.retry = Retry::default();
                 self.refused = None;
@@ -170,8 +172,7 @@ impl Turns {
         if !self.reload_due || waits {
             return;
         }
-        let Some(reload) = &self.reload else { return };
-        match reload.run(self.writer.target().path()).await {
+        match self.writer.reload().await {
             Ok(()) => {
                 self.reload_due = false;
                 self.retry = Retry::default();

@@ -22,15 +22,17 @@ pub(super) enum Offer {
 pub(super) struct Writer {
     target: Target,
     check: Option<Line>,
+    reload: Option<Line>,
     /// Whether the file is known to be of these sources: it was written, or found to be the same.
     accepted: bool,
 }
 
 impl Writer {
-    pub(super) fn new(target: Target, check: Option<Line>) -> Self {
+    pub(super) fn new(target: Target, check: Option<Line>, reload: Option<Line>) -> Self {
         Self {
             target,
             check,
+            reload,
             accepted: false,
         }
     }
@@ -68,9 +70,41 @@ impl Writer {
                 check.text
             )));
         }
-        blocking(move || prepared.replace()).await?;
+        let marks = self.reload.is_some().then(|| self.target.clone());
+        blocking(move || {
+            // Before the text: a process that ends in between reloads once too often, and not once
+            // too seldom.
+            marks.map_or(Ok(()), |target| target.mark_reload())?;
+            prepared.replace()
+        })
+        .await?;
         self.accepted = true;
         Ok(Offer::Written)
+    }
+
+    /// Whether the file was replaced, by this process or by one before, and its reader does not know
+    /// yet.
+    pub(super) async fn is_reload_due(&self) -> Result<bool, Failure> {
+        if self.reload.is_none() {
+            return Ok(false);
+        }
+        let target = self.target.clone();
+        blocking(move || target.is_reload_due()).await
+    }
+
+    /// Tells whoever reads the file.
+    ///
+    /// # Errors
+    ///
+    /// Why that did not come about. It stays due then, also if the future is dropped.
+    pub(super) async fn reload(&self) -> Result<(), String> {
+        let Some(reload) = &self.reload else {
+            return Ok(());
+        };
+        reload.run(self.target.path()).await?;
+        let target = self.target.clone();
+        let unmarked = blocking(move || target.unmark_reload()).await;
+        unmarked.map_err(|failure| failure.to_string())
     }
 }
 
@@ -105,7 +139,7 @@ mod tests {
             text: text.to_owned(),
             limit: Duration::from_secs(60),
         });
-        Writer::new(Target::new(path).unwrap(), check)
+        Writer::new(Target::new(path).unwrap(), check, None)
     }
 
     #[tokio::test]

@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use osgi_remote::catalog::services::{self, ServiceName, Services};
-use osgi_remote::keyspace::{Session, SessionPhase, SessionStatus};
+use osgi_remote::keyspace::{Error, Session, SessionPhase, SessionStatus};
 
+use crate::denial::{Since, is_denial};
 use crate::empusa::Place;
 use crate::failure::Failure;
-use crate::output::note;
+use crate::output::{heard, note};
 use crate::signals;
 
 /// The pause after a failure, unless less is asked for.
@@ -46,16 +47,29 @@ pub(super) async fn leased(
     let connect = place.etcd.connect.clone();
     let servers = u32::try_from(connect.endpoints.len()).unwrap_or(u32::MAX);
     let limit = (connect.dial_timeout + connect.call_timeout).saturating_mul(2 * servers.min(100));
+    let since = Since::start(connect.endpoints.len());
     let session = Session::open(connect, config)?;
     let registered = tokio::select! {
-        registered = session.ready_within(limit) => registered?,
+        biased;
         () = &mut stopped => return close(&session, words, place).await,
+        registered = session.ready_within(limit) => registered.map_err(Failure::from),
+        denial = denied(&session, since) => Err(denial),
+    };
+    let registered = match registered {
+        Ok(registered) => registered,
+        Err(failure) => {
+            // A lease may be granted already. What went wrong first is what is to be told.
+            if let Err(error) = session.close(place.etcd.disconnect_timeout).await {
+                tracing::warn!(%error, "ended badly after a start that failed");
+            }
+            return Err(failure);
+        }
     };
     place.note(&format!(
         "{words} registered; lease {:x} is renewed every {renewals:.1?} until SIGINT or SIGTERM",
         registered.lease
     ));
-    (registration.show)()?;
+    heard((registration.show)());
     let mut status = session.status();
     let mut seen = Seen::of(&status.borrow_and_update());
     loop {
@@ -72,6 +86,20 @@ pub(super) async fn leased(
     }
 }
 
+/// Ends when etcd denies the registration.
+async fn denied(session: &Session, since: Since) -> Failure {
+    let mut status = session.status();
+    let is_denied = |status: &SessionStatus| {
+        let error = status.last_error.as_ref();
+        since.denial(status.counts.failures, error).is_some()
+    };
+    let status = status.wait_for(is_denied).await;
+    match status.map(|status| status.last_error.clone()) {
+        Ok(Some(error)) => error.into(),
+        _ => Failure::failed("the session ended by itself"),
+    }
+}
+
 async fn close(session: &Session, words: &str, place: &Place) -> Result<(), Failure> {
     session.close(place.etcd.disconnect_timeout).await?;
     place.note(&format!("{words} unregistered"));
@@ -83,6 +111,8 @@ async fn close(session: &Session, words: &str, place: &Place) -> Result<(), Fail
 struct Seen {
     well: bool,
     taken: bool,
+    /// What was said last is a denial, and no lost connection.
+    denied: bool,
     lease: Option<i64>,
     puts: u64,
 }
@@ -92,6 +122,7 @@ impl Seen {
         Self {
             well: true,
             taken: false,
+            denied: false,
             lease: status.lease,
             puts: status.counts.puts,
         }
@@ -104,15 +135,28 @@ impl Seen {
             error.map_or_else(String::new, |error| format!(": {error}"))
         };
         match status.phase {
-            SessionPhase::Connecting | SessionPhase::Suspect if self.well => {
-                self.well = false;
-                Some(format!("connection to etcd lost{}; trying again", cause()))
+            SessionPhase::Connecting | SessionPhase::Suspect => {
+                let denied = status.last_error.as_ref().is_some_and(is_denial);
+                // A denial after a lost connection is news, and so is the other way round.
+                if !self.well && (self.taken || self.denied == denied) {
+                    return None;
+                }
+                (self.well, self.denied) = (false, denied);
+                let what = if denied {
+                    "denied"
+                } else {
+                    "connection to etcd lost"
+                };
+                Some(format!("{what}{}; trying again", cause()))
             }
             SessionPhase::Taken if !self.taken => {
                 (self.well, self.taken) = (false, true);
+                let under = match &status.taken {
+                    Some(Error::SessionTaken { lease, .. }) => format!(", under lease {lease:x}"),
+                    _ => String::new(),
+                };
                 Some(format!(
-                    "another registration took its place{}; waiting",
-                    cause()
+                    "another registration took its place{under}; waiting until that one is over"
                 ))
             }
             SessionPhase::Held => self.held(status),
@@ -150,7 +194,7 @@ pub(super) async fn lasting(
     place.note(&format!(
         "{words} registered; looked after every {every:?} until SIGINT or SIGTERM"
     ));
-    (registration.show)()?;
+    heard((registration.show)());
     let mut well = true;
     loop {
         let pause = if well { *every } else { AGAIN.min(*every) };
@@ -191,6 +235,7 @@ mod tests {
         Seen {
             well: true,
             taken: false,
+            denied: false,
             lease: Some(10),
             puts: 1,
         }

@@ -1,7 +1,7 @@
 //! Carrying a plan out, in transactions that etcd takes.
 
 use std::collections::HashMap;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use osgi_remote::keyspace::{Answer, Client, Condition, Transaction};
@@ -12,21 +12,20 @@ use super::plan::{Plan, Step};
 use super::take::progress;
 use crate::failure::Failure;
 use crate::output::printable;
-use crate::signals;
 
 /// etcd takes 128 steps in a transaction, and 1.5 MiB in a request.
 const MOST_KEYS: usize = 100;
 const MOST_BYTES: usize = 1 << 20;
 
-/// Puts what is planned; returns how many keys.
+/// Puts what is planned, until it is `stopped`; returns how many keys.
 pub(super) async fn put(
     client: &Client,
     source: &Source,
     plan: &Plan,
     args: &RestoreArgs,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<u64, Failure> {
     let progress = progress("keys put");
-    let mut stopped = pin!(signals::stopped()?);
     let mut batch = Batch::default();
     let mut leases = HashMap::new();
     let mut done = 0;
@@ -46,9 +45,6 @@ pub(super) async fn put(
         };
         let room = put.as_ref().is_none_or(|(kept, _)| batch.has_room(kept));
         if (is_last || !room) && !batch.puts.is_empty() {
-            let writes = batch.write(client).await;
-            done += writes.map_err(|failure| failure.of(so_far(done)))?;
-            progress.set_position(done);
             // Between transactions, so that it is always known what was done.
             let asked_to_stop = tokio::select! {
                 biased;
@@ -58,6 +54,9 @@ pub(super) async fn put(
             if asked_to_stop {
                 return Err(Failure::failed(format!("interrupted: {}", so_far(done))));
             }
+            let writes = batch.write(client).await;
+            done += writes.map_err(|failure| failure.of(so_far(done)))?;
+            progress.set_position(done);
         }
         if is_last {
             progress.finish_and_clear();

@@ -10,6 +10,7 @@ use super::put;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{counted, note, printable};
+use crate::signals;
 
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
@@ -59,8 +60,10 @@ pub(crate) async fn restore(args: RestoreArgs, context: &Context) -> Result<(), 
         }
         return Ok(());
     }
+    // Whoever reads that keys are put may interrupt it from then on, and is told how far it came.
+    let mut stopped = Box::pin(signals::stopped()?);
     note(&format!("etcd at {}: {will}", client.endpoint()));
-    let done = put::put(&client, &source, &plan, &args).await?;
+    let done = put::put(&client, &source, &plan, &args, stopped.as_mut()).await?;
     let report = Report::new(&source, prefix, plan, &args, done);
     context
         .output

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 /// Show the keys below a prefix as a tree, split at each slash.
 ///
 /// Each key has its value's size and beginning, and its lease. It is etcd's own view: nothing is
-/// taken for an endpoint or anything else. Only the credentials of groups are hidden.
+/// taken for an endpoint or anything else. Only the credentials of groups are hidden. A key of more
+/// than 50 levels is split 49 times, and its rest is shown as one level, slashes and all.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The beginning of the keys, as etcdctl's --prefix takes it; '' for all keys of etcd.

@@ -10,6 +10,11 @@ use serde::Serialize;
 use crate::output::printable;
 use crate::secrets;
 
+/// Segments of a key that are told apart; the rest of a longer key is one segment. Whoever may write
+/// can write a key of thousands of slashes. JSON of this depth, two levels for each segment, is below
+/// the limit of 128 that readers have.
+const DEPTH: usize = 50;
+
 /// How much of a value is shown unless all is asked for.
 const BEGINNING: usize = 40;
 
@@ -75,11 +80,12 @@ struct ShownKey {
 }
 
 impl Node {
-    /// Puts a key to its place below `folder`, with which it begins.
+    /// Puts a key to its place below `folder`, with which it begins. The place is never deeper than
+    /// [`DEPTH`], so that walks down the tree may call themselves.
     pub(super) fn add(&mut self, folder: &str, entry: Entry, has_value: bool) {
         let rest = entry.key.get(folder.len()..).unwrap_or_default().to_vec();
         let mut place = self;
-        for segment in rest.split(|byte| *byte == b'/') {
+        for segment in rest.splitn(DEPTH, |byte| *byte == b'/') {
             place = place.below.entry(segment.to_vec()).or_default();
         }
         place.key = Some(Key {
@@ -255,6 +261,26 @@ top/
         let mut root = tree("", &["a/b", "a/b/c", "a/d", "e"]);
         root.cut(Some(1));
         assert_eq!(root.text("", false), "\n├── a  +3 below\n└── e  no lease\n");
+    }
+
+    #[test]
+    fn the_rest_of_a_key_of_very_many_slashes_is_one_segment() {
+        let long = format!("a{}z", "/".repeat(100_000));
+        let mut root = tree("", &[&long]);
+        let text = root.text("", false);
+        let last = text.lines().last().unwrap_or_default();
+        let expected = format!("└── {}z  no lease", "/".repeat(100_000 - (DEPTH - 1)));
+        assert!(last.ends_with(&expected), "{} lines", text.lines().count());
+        assert_eq!(text.lines().count(), 1 + DEPTH);
+        let mut at = &serde_json::json!(root.shown("x"));
+        let mut depth = 0;
+        while let Some(below) = at.get("children") {
+            (at, depth) = (&below[0], depth + 1);
+        }
+        assert_eq!(depth, DEPTH);
+        assert_eq!(at["key"]["key"], long);
+        root.cut(Some(2));
+        assert!(root.text("", false).ends_with("''  +1 below\n"));
     }
 
     #[test]

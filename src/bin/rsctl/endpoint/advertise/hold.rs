@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Written;
 use crate::context::Context;
+use crate::denial::{Since, is_denial};
 use crate::failure::Failure;
 use crate::output::{counted, note, printable};
 use crate::signals;
@@ -75,7 +76,8 @@ async fn begin_and_keep(
     context: &Context,
 ) -> Result<(), Failure> {
     let mut status = session.status();
-    registered(&mut status, servers).await?;
+    let since = Since::start(servers);
+    registered(&mut status, servers, since).await?;
     put(session, written).await?;
     let lease = status.borrow().lease.map(|lease| format!("{lease:016x}"));
     let lease = lease.unwrap_or_default();
@@ -86,22 +88,26 @@ async fn begin_and_keep(
             session: config.session_id.as_str(),
             lease: &lease,
         };
-        context.output.event(&advertised, || printable(key))?;
+        // Who reads it may end before; the endpoints stay until this process is told to stop.
+        context.output.tell(&advertised, || printable(key));
     }
     note("advertised; SIGINT or SIGTERM takes all back");
     keep(&mut status).await
 }
 
-/// Waits for the first registration; each server is tried once.
+/// Waits for the first registration; each server is tried once, unless etcd denies it.
 async fn registered(
     status: &mut watch::Receiver<SessionStatus>,
     servers: usize,
+    since: Since,
 ) -> Result<(), Failure> {
     let tried_all = |status: &SessionStatus| status.counts.failures >= servers as u64;
     let over = |status: &SessionStatus| {
+        let error = status.last_error.as_ref();
         status.first.is_some()
             || status.taken.is_some()
-            || (tried_all(status) && status.last_error.is_some())
+            || since.denial(status.counts.failures, error).is_some()
+            || (tried_all(status) && error.is_some())
     };
     let status = status.wait_for(over).await;
     let status = status.map_err(|_| Failure::failed("the session ended by itself"))?;
@@ -123,27 +129,53 @@ fn refused(error: &Error) -> Failure {
     }
 }
 
+/// Writes the endpoints. The session would wait for ever for a permission that is missing, and a
+/// role is easily granted its key alone, and not the keys below it.
 async fn put(session: &Session, written: &[Written]) -> Result<(), Failure> {
     let progress = if written.len() < LONG {
         ProgressBar::hidden()
     } else {
         ProgressBar::new(written.len() as u64).with_message("keys")
     };
+    let mut status = session.status();
+    let since = Since::now(status.borrow().counts.failures);
     let puts = written
         .iter()
         .map(|one| session.put(one.key.clone(), one.value.clone()));
     let mut puts: FuturesUnordered<_> = puts.collect();
-    while let Some(answer) = puts.next().await {
-        answer?;
-        progress.inc(1);
+    loop {
+        tokio::select! {
+            biased;
+            answer = puts.next() => match answer {
+                Some(answer) => {
+                    answer?;
+                    progress.inc(1);
+                }
+                None => break,
+            },
+            denial = denied(&mut status, since) => return Err(denial),
+        }
     }
     progress.finish_and_clear();
     Ok(())
 }
 
+/// Ends when etcd denies what is to be written.
+async fn denied(status: &mut watch::Receiver<SessionStatus>, since: Since) -> Failure {
+    let is_denied = |status: &SessionStatus| {
+        let error = status.last_error.as_ref();
+        since.denial(status.counts.failures, error).is_some()
+    };
+    let status = status.wait_for(is_denied).await;
+    match status.map(|status| status.last_error.clone()) {
+        Ok(Some(error)) => error.into(),
+        _ => Failure::failed("the session ended by itself"),
+    }
+}
+
 /// Tells of the session's troubles and of their end.
 async fn keep(status: &mut watch::Receiver<SessionStatus>) -> Result<(), Failure> {
-    let mut lost: Option<Instant> = None;
+    let mut trouble: Option<Trouble> = None;
     let mut losses = status.borrow().counts.losses;
     loop {
         let now = status.borrow_and_update().clone();
@@ -151,19 +183,20 @@ async fn keep(status: &mut watch::Receiver<SessionStatus>) -> Result<(), Failure
             now.phase,
             SessionPhase::Connecting | SessionPhase::Suspect | SessionPhase::Taken
         );
-        match (lost, in_trouble) {
-            (None, true) => {
-                lost = Some(Instant::now());
-                note(&trouble(&now));
+        if in_trouble {
+            let denied = now.taken.is_none() && now.last_error.as_ref().is_some_and(is_denial);
+            // A denial after a lost connection is news, and so is the other way round.
+            if trouble.is_none_or(|trouble| trouble.denied != denied) {
+                note(&told(&now, denied));
             }
-            (_, false) if now.phase == SessionPhase::Held => {
-                let relet = now.counts.losses != losses;
-                losses = now.counts.losses;
-                if let Some(text) = recovery(lost.take(), relet, &now) {
-                    note(&text);
-                }
+            let since = trouble.map_or_else(Instant::now, |trouble| trouble.since);
+            trouble = Some(Trouble { since, denied });
+        } else if now.phase == SessionPhase::Held {
+            let relet = now.counts.losses != losses;
+            losses = now.counts.losses;
+            if let Some(text) = recovery(trouble.take(), relet, &now) {
+                note(&text);
             }
-            _ => {}
         }
         if status.changed().await.is_err() {
             return Err(Failure::failed("the session ended by itself"));
@@ -171,24 +204,37 @@ async fn keep(status: &mut watch::Receiver<SessionStatus>) -> Result<(), Failure
     }
 }
 
+/// What keeps the session from being held.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    since: Instant,
+    /// By etcd's own word, and not because it does not answer.
+    denied: bool,
+}
+
 /// What is to be told when all is well, if it was not before.
-fn recovery(lost: Option<Instant>, relet: bool, status: &SessionStatus) -> Option<String> {
-    let fate = match (relet, lost) {
+fn recovery(trouble: Option<Trouble>, relet: bool, status: &SessionStatus) -> Option<String> {
+    let fate = match (relet, trouble) {
         (true, _) => "the lease was lost, and the endpoints are written again",
         (false, Some(_)) => "the endpoints were there all the time",
         (false, None) => return None,
     };
     let etcd = &status.endpoint;
-    Some(match lost {
+    Some(match trouble {
         None => format!("at etcd {etcd}: {fate}"),
-        Some(since) => {
+        Some(Trouble { since, denied }) => {
             let seconds = since.elapsed().as_secs_f64();
-            format!("connection back to etcd at {etcd} after {seconds:.1} s: {fate}")
+            let back = if denied {
+                "no longer denied by"
+            } else {
+                "connection back to"
+            };
+            format!("{back} etcd at {etcd} after {seconds:.1} s: {fate}")
         }
     })
 }
 
-fn trouble(status: &SessionStatus) -> String {
+fn told(status: &SessionStatus, denied: bool) -> String {
     let cause = match (&status.taken, &status.last_error) {
         (Some(error), _) | (None, Some(error)) => error.to_string(),
         (None, None) => "no answer".to_owned(),
@@ -201,6 +247,10 @@ fn trouble(status: &SessionStatus) -> String {
         )
     });
     let left = left.unwrap_or_default();
+    if denied {
+        // It names the server.
+        return format!("denied: {cause}; trying goes on{left}");
+    }
     format!(
         "connection lost to etcd at {}: {cause}{left}",
         status.endpoint

@@ -12,10 +12,11 @@ use osgi_remote::names::{EndpointId, osgi};
 use osgi_remote::properties::{Properties, Value};
 use osgi_remote::services::{ServiceId, ServiceReference};
 use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::state::Shell;
 use crate::failure::{Code, Failure};
+use crate::live::framework::{Denials, denied_now};
 use crate::live::property::Property;
 use crate::output::{note, printable};
 
@@ -114,14 +115,43 @@ impl Shell<'_> {
         let Some(etcd) = self.framework.etcd() else {
             return Ok(());
         };
+        let denials = Denials::from_now(&self.framework);
         let receipt = etcd
             .advertise(endpoint)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        confirm(
-            receipt,
-            &format!("endpoint {} is not announced", endpoint.id()),
-        )
-        .await
+        let otherwise = format!("endpoint {} is not announced", endpoint.id());
+        self.confirm(receipt, denials, &otherwise).await
+    }
+
+    /// Waits until etcd has what was given to it, or does not take it.
+    async fn confirm(
+        &self,
+        receipt: Receipt,
+        denials: Denials,
+        otherwise: &str,
+    ) -> Result<(), Failure> {
+        let denial = tokio::select! {
+            biased;
+            received = receipt => {
+                return received.map_err(|error| Failure::failed(error.to_string()));
+            }
+            denial = denials.first() => denial,
+            () = sleep(PATIENCE) => match self.framework.health().as_ref().and_then(denied_now) {
+                // It was denied before, and is not asked again so soon.
+                Some(error) => error.clone().into(),
+                None => return Err(Failure::new(
+                    Code::Unreachable,
+                    format!(
+                        "{otherwise}: etcd has not answered within {PATIENCE:?}; trying goes on"
+                    ),
+                )),
+            },
+        };
+        let code = denial.code();
+        Err(Failure::new(
+            code,
+            format!("{otherwise}: {denial}; trying goes on"),
+        ))
     }
 
     /// The export of an endpoint that this shell made.
@@ -144,8 +174,12 @@ impl Shell<'_> {
             return Ok(());
         };
         // Peers hear of it before their calls fail.
+        let denials = Denials::from_now(&self.framework);
         let withdrawn = match self.framework.etcd() {
-            Some(etcd) => confirm(etcd.withdraw(&id), &format!("{id} is still announced")).await,
+            Some(etcd) => {
+                let otherwise = format!("{id} is still announced");
+                self.confirm(etcd.withdraw(&id), denials, &otherwise).await
+            }
             None => Ok(()),
         };
         registration.close().await;
@@ -207,17 +241,6 @@ async fn answers(registration: &ExportRegistration) -> Result<(), Failure> {
             return Err(Failure::new(Code::Unreachable, text));
         }
         sleep(PAUSE).await;
-    }
-}
-
-async fn confirm(receipt: Receipt, otherwise: &str) -> Result<(), Failure> {
-    match timeout(PATIENCE, receipt).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::failed(error.to_string())),
-        Err(_) => Err(Failure::new(
-            Code::Unreachable,
-            format!("{otherwise}: etcd has not answered within {PATIENCE:?}; trying goes on"),
-        )),
     }
 }
 

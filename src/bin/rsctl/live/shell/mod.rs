@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let framework = tokio::select! {
         () = terminate.next() => return Ok(()),
         () = interrupt.next() => return Ok(()),
-        started = builder.start() => started.map_err(failure)?,
+        started = args.framework.start(builder, config.as_ref()) => started?,
     };
     for address in framework
         .embedded()

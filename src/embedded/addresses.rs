@@ -109,7 +109,10 @@ mod tests {
     async fn a_name_of_which_no_address_can_be_had_is_an_error() {
         let error = of_name(&[ELSEWHERE]).await.unwrap_err().to_string();
         assert!(error.contains("cannot listen on 192.0.2.1"), "{error}");
-        assert!(error.contains("give an address that this host has"), "{error}");
+        assert!(
+            error.contains("give an address that this host has"),
+            "{error}"
+        );
         let error = of_name(&[]).await.unwrap_err().to_string();
         assert!(error.contains("`name` is no address"), "{error}");
     }
@@ -125,7 +128,10 @@ mod tests {
         let taken = TcpListener::bind(HERE).await.unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let error = of_name(&[&address, HERE]).await.unwrap_err().to_string();
-        assert!(error.contains(&address) && error.contains("in use"), "{error}");
+        assert!(
+            error.contains(&address) && error.contains("in use"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -136,9 +142,14 @@ mod tests {
         drop(free);
         let mut bound = BTreeSet::new();
         let twice = vec![address, address];
-        let listeners = listen("name", true, twice.clone(), &mut bound).await.unwrap();
+        let listeners = listen("name", true, twice.clone(), &mut bound)
+            .await
+            .unwrap();
         assert_eq!(listeners.len(), 1);
         let again = listen("other", true, twice, &mut bound).await.unwrap();
-        assert!(again.is_empty(), "what this registry has is in use by no other");
+        assert!(
+            again.is_empty(),
+            "what this registry has is in use by no other"
+        );
     }
 }

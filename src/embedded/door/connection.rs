@@ -155,7 +155,9 @@ impl AsyncWrite for Cuttable {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, |transport, cx| transport.poll_write_vectored(cx, slices))
+        self.write(cx, |transport, cx| {
+            transport.poll_write_vectored(cx, slices)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

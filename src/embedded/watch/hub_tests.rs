@@ -429,7 +429,13 @@ fn history_comes_in_batches_of_a_mebibyte_with_what_was_before_if_that_is_told()
             world.put_value("k", 300_000);
         }
         let stream = world.hub.open();
-        world.create(stream, Create { previous, ..from(2) });
+        world.create(
+            stream,
+            Create {
+                previous,
+                ..from(2)
+            },
+        );
         let mut batches = Vec::new();
         while let Some(message) = world.next(stream) {
             if let Message::Events(events) = message {

@@ -32,7 +32,10 @@ impl Raw {
     /// Says hello, and takes all that may come: nothing is held back but by the connection itself.
     pub(super) async fn open(connection: DuplexStream) -> Self {
         let mut raw = Self(connection);
-        raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        raw.0
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
         let mut setting = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         setting.extend(LARGEST_WINDOW.to_be_bytes());
         raw.send(SETTINGS, 0, 0, &setting).await;

@@ -310,6 +310,22 @@ async fn health_and_version_are_answered_over_plain_http() {
     registry.shutdown().await;
 }
 
+/// etcd's answers bear the time, and so are another size each second when they are compressed.
+#[tokio::test]
+async fn a_seeded_registry_bears_no_time_in_its_answers() {
+    let settings = Settings::default().seed(1);
+    let registry = Registry::builder().listen("127.0.0.1:0").settings(settings);
+    let registry = registry.start().await.unwrap();
+    for path in ["/health", "/nothing"] {
+        let answer = http1(&registry, path).await.to_lowercase();
+        assert!(
+            answer.contains("date: thu, 01 jan 1970 00:00:00 gmt"),
+            "{answer}"
+        );
+    }
+    registry.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_name_is_listened_on_once_at_each_address() {
     let first = Registry::start("localhost:0").await.unwrap();

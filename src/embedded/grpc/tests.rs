@@ -228,6 +228,14 @@ async fn what_it_cannot_do_it_says() {
         (refused(client.snapshot().await), "a snapshot"),
         (refused(client.move_leader(1).await), "a move of the leader"),
         (
+            refused(
+                client
+                    .alarm(AlarmAction::Activate, AlarmType::Nospace, None)
+                    .await,
+            ),
+            "raising an alarm",
+        ),
+        (
             refused(client.member_remove(1).await),
             "a change of members",
         ),

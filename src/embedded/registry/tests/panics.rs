@@ -5,9 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use tracing::subscriber::DefaultGuard;
 
 use super::super::Registry;
+use super::SOON;
 
 /// What is logged in this thread, as long as the guard lives.
 fn log() -> (Arc<Mutex<Vec<u8>>>, DefaultGuard) {
@@ -45,7 +47,8 @@ async fn a_task_that_panics_is_told_of_and_closes_the_registry() {
     registry.tasks.spawn("leases", async {
         panic!("an index of {} in 3", 7);
     });
-    let end = watch.message().await.unwrap_err();
+    let end = timeout(SOON, watch.message()).await.unwrap();
+    let end = end.unwrap_err();
     assert!(end.to_string().contains("server stopped"), "{end}");
     let lines = String::from_utf8(lines.lock().clone()).unwrap();
     for part in ["ERROR", "task=\"leases\"", "an index of 7 in 3"] {

@@ -139,6 +139,19 @@ fn equal_contents_have_equal_hashes_at_any_revision() {
     assert_eq!(store.snapshot(4).unwrap_err(), Error::FutureRevision);
 }
 
+#[test]
+fn the_hash_is_of_the_content_alone_and_another_one_than_etcds() {
+    let hash = |store: &Store| store.snapshot(0).unwrap().hash();
+    let mut store = Store::new();
+    assert_eq!(hash(&store), 0x811c_9dc5, "what FNV-1a begins with");
+    put(&mut store, "a", "1");
+    let before = hash(&store);
+    put(&mut store, "b", "1");
+    assert_ne!(hash(&store), before);
+    delete(&mut store, "b", "").unwrap();
+    assert_eq!(hash(&store), before);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, usize),

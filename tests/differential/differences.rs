@@ -227,8 +227,13 @@ fn each_difference_that_no_sequence_shows_is_pinned_by_tests_that_exist() {
         tests_below(&root.join(folder), &mut names);
     }
     for difference in PINNED {
-        assert!(!difference.tests.is_empty(), "no test: {difference:?}");
-        let missing = difference.tests.iter().find(|test| !names.contains(**test));
-        assert_eq!(missing, None, "{}", difference.what);
+        let Pinned {
+            what,
+            reason,
+            tests,
+        } = difference;
+        assert!(!tests.is_empty(), "'{what}' ({reason}) has no test");
+        let missing = tests.iter().find(|test| !names.contains(**test));
+        assert_eq!(missing, None, "'{what}' ({reason}) has no such test");
     }
 }

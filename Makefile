@@ -34,7 +34,7 @@ fuzz: setup ## the fuzz targets, FUZZ_SECONDS each (needs nightly Rust and cargo
 	    $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; \
 	done
 
-bench: setup-tests ## the embedded registry against etcd 3.5: puts with delivery to 10 watchers
+bench: setup-tests ## the embedded registry against etcd 3.5: puts with delivery to 10 watchers; it must not be slower
 	$(CARGO) bench --features embedded --bench embedded
 
 lint: setup ## formatting, clippy and documentation, warnings are errors

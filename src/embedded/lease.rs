@@ -94,6 +94,11 @@ impl Leases {
         self.leases.contains_key(&id)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
     /// What is known about a lease.
     pub(crate) fn info(&self, id: i64, now: Instant) -> Option<LeaseInfo<'_>> {
         let lease = self.leases.get(&id)?;

@@ -1,7 +1,6 @@
 //! The registry as a whole: where it listens, who connects, and how it ends.
 
 use std::fmt;
-
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,18 +10,18 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::{Service, http};
 use tonic::service::Routes;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Endpoint;
 
-use super::door::{self, Cuttable};
+use super::addresses::bind;
+use super::door::{self, Acceptor, Cuttable, Ending};
 use super::grpc;
 use super::settings::Settings;
 use super::state::Shared;
+use super::tasks::Tasks;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 
@@ -32,6 +31,9 @@ const BACKLOG: usize = 1024;
 const PIPE: usize = 256 * 1024;
 /// How long open calls and unread answers may hold a shutdown up.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long connections may take to end after they were cut: they have nothing to wait for then, but
+/// a processor.
+const CUT_GRACE: Duration = Duration::from_secs(20);
 
 /// Why a registry does not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +91,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Listens here as well, `HOST:PORT`; port 0 is any that is free. Without an address the
+    /// Listens here as well, `HOST:PORT`; port 0 is any that is free. Of a name, it listens on all
+    /// addresses that this host has, and on one of them if the port is 0. Without an address the
     /// registry is reached only from within the process.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
@@ -112,109 +115,91 @@ impl Builder {
     /// Starts the registry on this tokio runtime.
     ///
     /// # Errors
-    /// An address that cannot be had, or TLS that cannot be set up. Nothing runs then.
+    /// An address that cannot be had, or TLS that cannot be set up. Nothing runs then. Of a name, an
+    /// address that is in use is an error, and one that this host does not have is only if the host
+    /// has none of them.
     pub async fn start(self) -> Result<Registry, Error> {
         let shared = Shared::new(&self.settings);
-        let mut routes = door::with_pages(grpc::routes(&shared, &self.settings));
+        let (routes, mut health) = grpc::routes(&shared, &self.settings);
+        let mut routes = door::with_pages(routes);
         if self.settings.seed.is_some() {
             routes = door::without_time(routes);
         }
         let routes = routes.prepare();
-        let tcp = self.tcp_server().await?;
-        let mut listeners = Vec::new();
-        for address in &self.addresses {
-            listeners.extend(bind(address).await?);
-        }
-        let addresses = listeners.iter().map(|(_, address)| *address).collect();
-        let (plain, scheme) = self.scheme();
-        for (_, address) in &listeners {
-            if plain && !address.ip().is_loopback() {
-                tracing::warn!(
-                    %address,
-                    "the embedded registry lets in whoever reaches it: it listens beyond this \
-                     host, without TLS"
-                );
-            }
+        let tls = self.acceptor().await?;
+        let listeners = bind(&self.addresses).await?;
+        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if tls.is_none() {
+            warn_of_strangers(&addresses);
         }
         shared.with(|state, _| {
-            let urls = listeners.iter().map(|(_, at)| format!("{scheme}://{at}"));
+            let urls = addresses.iter().map(|at| format!("{scheme}://{at}"));
             state.client_urls = urls.collect();
         });
 
-        let cut = CancellationToken::new();
+        let ending = Ending {
+            cut: CancellationToken::new(),
+            stall: self.settings.stall_limit(),
+        };
         let (attach, attached) = mpsc::channel(BACKLOG);
-        let mut tasks = JoinSet::new();
-        let mut serve = |server: Server, connections| {
+        let mut tasks = Tasks::new(&shared);
+        let server = door::server(&self.settings);
+        let mut serve = |what, connections| {
             let (routes, closing) = (Routes::clone(&routes), shared.closing().clone());
-            tasks.spawn(door::serve(server, routes, connections, closing));
+            let serving = door::serve(server.clone(), routes, connections, closing);
+            tasks.spawn(what, serving);
         };
         for (listener, _) in listeners {
-            let connections = door::accepted(listener, cut.clone());
-            serve(tcp.clone(), Box::pin(connections) as Connections);
+            let connections = door::accepted(listener, tls.clone(), ending.clone());
+            serve("an address", Box::pin(connections) as Connections);
         }
-        serve(door::server(), Box::pin(door::attached(attached)));
+        serve("this process", Box::pin(door::attached(attached)));
         let expiring = Arc::clone(&shared);
-        tasks.spawn(async move {
+        tasks.spawn("leases", async move {
             let closing = expiring.closing();
             closing.run_until_cancelled(expiring.expire_leases()).await;
+        });
+        let closing = shared.closing().clone();
+        tasks.spawn("health", async move {
+            closing.cancelled().await;
+            // Ends the streams of those who watch it.
+            health.clear_service_status("").await;
         });
         Ok(Registry {
             shared,
             addresses,
             attach,
-            cut,
+            ending,
             tasks,
         })
     }
 
     #[cfg(feature = "tls")]
-    async fn tcp_server(&self) -> Result<Server, Error> {
+    async fn acceptor(&self) -> Result<Option<Acceptor>, Error> {
         match &self.tls {
-            Some(tls) => tls.apply(door::server()).await,
-            None => Ok(door::server()),
+            Some(tls) => Ok(Some(tls.acceptor().await?)),
+            None => Ok(None),
         }
     }
 
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unused_async, reason = "as with TLS, which reads files")]
-    async fn tcp_server(&self) -> Result<Server, Error> {
-        Ok(door::server())
-    }
-
-    /// Whether connections are plain, and how URLs begin.
-    fn scheme(&self) -> (bool, &'static str) {
-        #[cfg(feature = "tls")]
-        if self.tls.is_some() {
-            return (false, "https");
-        }
-        (true, "http")
+    async fn acceptor(&self) -> Result<Option<Acceptor>, Error> {
+        Ok(None)
     }
 }
 
 type Connections = Pin<Box<dyn futures::Stream<Item = io::Result<Cuttable>> + Send>>;
 
-/// Listens on all addresses that a name has.
-async fn bind(address: &str) -> Result<Vec<(TcpListener, SocketAddr)>, Error> {
-    let found = tokio::net::lookup_host(address).await;
-    let found = found.map_err(|source| Error::Resolve {
-        address: address.to_owned(),
-        source,
-    })?;
-    let mut listeners = Vec::new();
-    for wanted in found {
-        let listen_error = |source| Error::Listen {
-            address: wanted,
-            source,
-        };
-        let listener = TcpListener::bind(wanted).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
-        listeners.push((listener, address));
-        // Any free port is another for each address of the name: one must do.
-        if wanted.port() == 0 {
-            break;
-        }
+fn warn_of_strangers(addresses: &[SocketAddr]) {
+    for address in addresses.iter().filter(|at| !at.ip().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "the embedded registry lets in whoever reaches it: it listens beyond this host, \
+             without TLS"
+        );
     }
-    Ok(listeners)
 }
 
 /// An etcd v3 API server in this process, in memory.
@@ -240,9 +225,8 @@ pub struct Registry {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     attach: mpsc::Sender<Cuttable>,
-    /// Ends each connection, whatever it is at.
-    cut: CancellationToken,
-    tasks: JoinSet<()>,
+    ending: Ending,
+    tasks: Tasks,
 }
 
 impl fmt::Debug for Registry {
@@ -256,7 +240,7 @@ impl fmt::Debug for Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         self.shared.close();
-        self.cut.cancel();
+        self.ending.cut.cancel();
     }
 }
 
@@ -325,15 +309,22 @@ impl Registry {
     }
 
     /// Ends it in order: no more connections come in, watches and keepalives are told, calls that
-    /// are open end. What does not within a second is cut. Then no task is left, and the ports are
-    /// free. If this is dropped before, the registry ends as if dropped.
+    /// are open end. What does not within a second is cut, also where a client does not read. Then
+    /// no task is left, and the ports are free. If this is dropped before, the registry ends as if
+    /// dropped. A task that panics is told of when it does, as an error in the log.
     pub async fn shutdown(mut self) {
         self.shared.close();
-        let tasks = &mut self.tasks;
-        let in_order = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, in_order).await.is_err() {
-            self.cut.cancel();
-            while self.tasks.join_next().await.is_some() {}
+        if self.tasks.ended(GRACE).await {
+            return;
+        }
+        tracing::debug!("connections of the embedded registry do not end: they are cut");
+        self.ending.cut.cancel();
+        if !self.tasks.ended(CUT_GRACE).await {
+            tracing::error!(
+                limit = ?CUT_GRACE,
+                "connections of the embedded registry do not end although they were cut. This is a \
+                 defect of it"
+            );
         }
     }
 
@@ -341,7 +332,7 @@ impl Registry {
     pub(crate) fn dialer(&self) -> Dialer {
         Dialer {
             attach: self.attach.clone(),
-            cut: self.cut.clone(),
+            ending: self.ending.clone(),
         }
     }
 }
@@ -350,7 +341,7 @@ impl Registry {
 #[derive(Clone)]
 pub(crate) struct Dialer {
     attach: mpsc::Sender<Cuttable>,
-    cut: CancellationToken,
+    ending: Ending,
 }
 
 impl Dialer {
@@ -358,7 +349,7 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let sent = self.attach.try_send(Cuttable::new(stream, &self.cut));
+        let sent = self.attach.try_send(Cuttable::new(stream, &self.ending));
         sent.map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => io::Error::new(
                 io::ErrorKind::WouldBlock,
@@ -391,3 +382,6 @@ impl Service<http::Uri> for Dialer {
         std::future::ready(self.connect().map(TokioIo::new))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+const SECOND: Duration = Duration::from_secs(1);
+/// As long as makes a difference, and short enough to be counted with.
+const YEAR: Duration = Duration::from_hours(365 * 24);
+
 /// What can be set of the registry's behaviour. The defaults are etcd's, except
 /// where noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +17,13 @@ pub struct Settings {
     pub(crate) raft_term: u64,
     pub(crate) min_lease_ttl: i64,
     pub(crate) keep_revisions: Option<u64>,
+    pub(crate) keep_bytes: Option<usize>,
+    pub(crate) quota_bytes: usize,
     pub(crate) max_request_bytes: usize,
     pub(crate) max_txn_ops: usize,
     pub(crate) watch_progress_interval: Duration,
+    pub(crate) keepalive_interval: Duration,
+    pub(crate) keepalive_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -28,9 +36,13 @@ impl Default for Settings {
             raft_term: 2,
             min_lease_ttl: 2,
             keep_revisions: Some(100_000),
+            keep_bytes: Some(256 * 1024 * 1024),
+            quota_bytes: 2 * 1024 * 1024 * 1024,
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
             watch_progress_interval: Duration::from_mins(10),
+            keepalive_interval: Duration::from_hours(2),
+            keepalive_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -94,6 +106,28 @@ impl Settings {
         self
     }
 
+    /// How many bytes the history may have: keys, values and about what it takes to keep them. Older
+    /// revisions are compacted as new ones come, also if [`Settings::keep_revisions`] would keep
+    /// them; a watch that was to be told of them is ended, as by any compaction. `None` sets no
+    /// bound, as etcd. Default: 256 MiB.
+    #[must_use]
+    pub fn keep_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.keep_bytes = bytes.into();
+        self
+    }
+
+    /// How many bytes there may be in all: keys, leases and the history. A put, or the grant of a
+    /// lease, that would pass it is refused with etcd's `etcdserver: mvcc: database space exceeded`
+    /// (RESOURCE_EXHAUSTED), and done again as soon as there is room; deletes, compactions and the
+    /// end of leases are always done. Before anything is refused, the history is compacted, unless
+    /// [`Settings::keep_bytes`] is `None`: then a client must, as with etcd. Default: 2 GiB, which
+    /// is that of etcd's `--quota-backend-bytes`.
+    #[must_use]
+    pub fn quota_bytes(mut self, bytes: usize) -> Self {
+        self.quota_bytes = bytes;
+        self
+    }
+
     /// The largest request that changes something, in bytes. Default: 1.5 MiB.
     #[must_use]
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
@@ -114,5 +148,29 @@ impl Settings {
     pub fn watch_progress_interval(mut self, interval: Duration) -> Self {
         self.watch_progress_interval = interval.max(Duration::from_millis(100));
         self
+    }
+
+    /// After how long without a word a client is asked whether it is still there, by a ping of
+    /// HTTP/2; from 1 s to a year. Default: 2 hours, as etcd's `--grpc-keepalive-interval`. Hosts that are
+    /// gone are noticed sooner, by the system: after two and a half minutes.
+    #[must_use]
+    pub fn keepalive_interval(mut self, interval: Duration) -> Self {
+        self.keepalive_interval = interval.clamp(SECOND, YEAR);
+        self
+    }
+
+    /// How long a client may take to answer such a ping before its connection is ended, and its
+    /// watches with it; from 1 s to a year. A client that takes nothing of what is written to it is ended
+    /// after this and [`Settings::keepalive_interval`] together. Default: 20 s, as etcd's
+    /// `--grpc-keepalive-timeout`.
+    #[must_use]
+    pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
+        self.keepalive_timeout = timeout.clamp(SECOND, YEAR);
+        self
+    }
+
+    /// How long a connection may take nothing of what is written to it.
+    pub(crate) fn stall_limit(&self) -> Duration {
+        self.keepalive_interval + self.keepalive_timeout
     }
 }

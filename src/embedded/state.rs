@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etcd_client::proto::{
     PbDeleteRequest, PbDeleteResponse, PbPutRequest, PbPutResponse, PbRangeRequest,
-    PbResponseHeader, PbTxnRequest, PbTxnResponse,
+    PbResponseHeader, PbTxnOpRequest, PbTxnRequest, PbTxnRequestOp, PbTxnResponse,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::lease::Leases;
 use super::settings::Settings;
-use super::store::Store;
 use super::store::event::Commit;
 use super::store::range::Found;
+use super::store::{Store, footprint};
 use super::watch::Hub;
+
+/// About what a lease takes in memory.
+const LEASE: usize = 256;
 
 /// Who answers, in every header.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,10 @@ pub(crate) struct State {
     pub(crate) client_urls: Vec<String>,
     random: StdRng,
     keep_revisions: Option<u64>,
+    keep_bytes: Option<usize>,
+    quota_bytes: usize,
+    /// The last request that needs room found none.
+    full: bool,
 }
 
 impl State {
@@ -80,6 +87,9 @@ impl State {
             client_urls: Vec::new(),
             random,
             keep_revisions: settings.keep_revisions,
+            keep_bytes: settings.keep_bytes,
+            quota_bytes: settings.quota_bytes,
+            full: false,
         }
     }
 
@@ -95,6 +105,7 @@ impl State {
 
     /// Writes a key.
     pub(crate) fn put(&mut self, request: PbPutRequest) -> Result<PbPutResponse, Error> {
+        self.make_room(footprint(&request.key, &request.value))?;
         self.applied += 1;
         let mut writer = self.store.write();
         let leases = &self.leases;
@@ -118,6 +129,7 @@ impl State {
 
     /// Does a transaction.
     pub(crate) fn txn(&mut self, request: PbTxnRequest) -> Result<PbTxnResponse, Error> {
+        self.make_room(cost(&request))?;
         self.applied += 1;
         let mut writer = self.store.write();
         let leases = &self.leases;
@@ -137,6 +149,7 @@ impl State {
     /// Grants a lease; under a random id if the given one is 0. Gives id and
     /// time to live.
     pub(crate) fn grant(&mut self, id: i64, ttl: i64, now: Instant) -> Result<(i64, i64), Error> {
+        self.make_room(LEASE)?;
         self.applied += 1;
         let id = if id == 0 { self.free_lease_id() } else { id };
         let ttl = self.leases.grant(id, ttl, now)?;
@@ -182,6 +195,30 @@ impl State {
         if let Some(count) = self.keep_revisions {
             self.store.keep(count);
         }
+        if let Some(bytes) = self.keep_bytes {
+            self.store.keep_bytes(bytes);
+        }
+    }
+
+    /// Forgets as much history as must go so that so many bytes more are within the quota; refuses
+    /// them if that does not do.
+    fn make_room(&mut self, cost: usize) -> Result<(), Error> {
+        if cost == 0 {
+            return Ok(());
+        }
+        let present = self.store.live_bytes() + LEASE * self.leases.len();
+        // In a quota that even the present passes, forgetting what was would help nobody.
+        let left = self.quota_bytes.checked_sub(present + cost);
+        if let (Some(left), Some(_)) = (left, self.keep_bytes) {
+            self.store.keep_bytes(left);
+        }
+        let full = left.is_none_or(|left| self.store.kept_bytes() > left);
+        if full && !self.full {
+            let (quota, history) = (self.quota_bytes, self.store.kept_bytes());
+            tracing::warn!(quota, present, history, "the embedded registry is full");
+        }
+        self.full = full;
+        if full { Err(Error::NoSpace) } else { Ok(()) }
     }
 
     fn free_lease_id(&mut self) -> i64 {
@@ -192,6 +229,20 @@ impl State {
             }
         }
     }
+}
+
+/// What a transaction may add at most.
+fn cost(request: &PbTxnRequest) -> usize {
+    let side = |ops: &[PbTxnRequestOp]| -> usize {
+        let ops = ops.iter().filter_map(|op| op.request.as_ref());
+        ops.map(|op| match op {
+            PbTxnOpRequest::RequestPut(put) => footprint(&put.key, &put.value),
+            PbTxnOpRequest::RequestTxn(nested) => cost(nested),
+            PbTxnOpRequest::RequestRange(_) | PbTxnOpRequest::RequestDeleteRange(_) => 0,
+        })
+        .sum()
+    };
+    side(&request.success).max(side(&request.failure))
 }
 
 /// The state, as services and tasks share it.
@@ -227,7 +278,10 @@ impl Shared {
 
     /// Does something in the one order of all things. Leases that are due end
     /// before it, so that none is ever used after its deadline.
+    ///
+    /// Should it panic, what is in the store may be half of a change: the registry then closes.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut unfinished = Unfinished(Some(self));
         let mut state = self.state.lock();
         let now = Instant::now();
         state.expire(now);
@@ -235,6 +289,7 @@ impl Shared {
         let result = act(&mut state, now);
         let after = state.leases.next_deadline();
         drop(state);
+        unfinished.0 = None;
         // One that went further away is found when the task wakes at the old.
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.deadline_nearer.notify_one();
@@ -255,6 +310,22 @@ impl Shared {
                 },
                 None => nearer.await,
             }
+        }
+    }
+}
+
+/// Closes the registry if it is dropped while it still has it, which is after the lock was given
+/// back.
+struct Unfinished<'a>(Option<&'a Shared>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            tracing::error!(
+                "a request panicked in the embedded registry's store, which may hold half of a \
+                 change now: the registry closes. This is a defect of it"
+            );
+            shared.close();
         }
     }
 }

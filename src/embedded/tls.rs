@@ -2,10 +2,31 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::registry::Error;
+
+/// What is spoken within TLS, the better first. tonic's own set-up speaks HTTP/2 alone, and the pages
+/// that scripts ask for are asked for with HTTP/1.1, too.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Why the parts do not make a server.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("{0}")]
+    Pem(#[from] pem::Error),
+    #[error("{0}")]
+    Tls(#[from] rustls::Error),
+    #[error("{0}")]
+    ClientCa(#[from] VerifierBuilderError),
+}
 
 /// A PEM text: at hand, or in a file.
 #[derive(Clone)]
@@ -92,25 +113,44 @@ impl Tls {
     }
 
     /// Reads everything, and has the TLS library judge it.
-    pub(super) async fn apply(&self, server: Server) -> Result<Server, Error> {
+    pub(super) async fn acceptor(&self) -> Result<TlsAcceptor, Error> {
         let certificate = self.certificate.read("certificate", "CERTIFICATE").await?;
         let key = self.key.read("private key", "PRIVATE KEY").await?;
-        let mut config = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-        if let Some(ca) = &self.client_ca {
-            let ca = ca.read("clients' CA", "CERTIFICATE").await?;
-            config = config.client_ca_root(Certificate::from_pem(ca));
-        }
-        server.tls_config(config).map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            Error::Tls {
-                what: "certificate and key",
-                problem: format!("the TLS library refuses them: {cause}"),
-            }
-        })
+        let ca = match &self.client_ca {
+            Some(ca) => Some(ca.read("clients' CA", "CERTIFICATE").await?),
+            None => None,
+        };
+        let config = config(&certificate, &key, ca.as_deref()).map_err(|error| Error::Tls {
+            what: "certificate and key",
+            problem: format!("the TLS library refuses them: {error}"),
+        })?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+fn config(certificate: &[u8], key: &[u8], client_ca: Option<&[u8]>) -> Result<ServerConfig, Unfit> {
+    // Named, since another crate in the program may bring a second one, and then none is the default.
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates(ca)?);
+            let roots = Arc::new(roots);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build()?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(key)?;
+    let mut config = builder.with_single_cert(certificates(certificate)?, key)?;
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(config)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
 }
 
 #[cfg(test)]
@@ -119,8 +159,8 @@ mod tests {
     use super::*;
 
     async fn refused(tls: Tls) -> String {
-        let applied = tls.apply(Server::builder()).await;
-        applied.map(|_| "accepted").unwrap_err().to_string()
+        let made = tls.acceptor().await;
+        made.map(|_| "accepted").unwrap_err().to_string()
     }
 
     #[tokio::test]

@@ -110,6 +110,33 @@ async fn what_serve_cannot_do_is_told() {
 }
 
 #[tokio::test]
+async fn what_serve_may_take_is_bounded_as_it_is_told() {
+    let running = Tool::alone()
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["--quota-backend-bytes", "100000", "--keep-bytes", "1000"])
+        .args([
+            "--grpc-keepalive-interval",
+            "1m",
+            "--grpc-keepalive-timeout",
+            "5",
+        ])
+        .start();
+    let address = listening(&running, "http").await.to_string();
+    let mut client = etcd_client::Client::connect([address], None).await.unwrap();
+    client.put("key", vec![b'v'; 90_000], None).await.unwrap();
+    let full = client.put("other", vec![b'v'; 20_000], None).await;
+    let full = full.unwrap_err().to_string();
+    assert!(full.contains("database space exceeded"), "{full}");
+    client.delete("key", None).await.unwrap();
+    client.put("other", vec![b'v'; 20_000], None).await.unwrap();
+    // What was deleted is no longer kept.
+    let old = etcd_client::GetOptions::new().with_revision(2);
+    let old = client.get("key", Some(old)).await.unwrap_err().to_string();
+    assert!(old.contains("compacted"), "{old}");
+    assert_eq!(running.stop("TERM").await.code(), 0);
+}
+
+#[tokio::test]
 async fn open_to_other_hosts_without_tls_is_warned_of() {
     let running = Tool::alone()
         .args(["serve", "--listen", "0.0.0.0:0"])

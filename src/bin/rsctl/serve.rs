@@ -1,6 +1,7 @@
 //! rsctl serve: the embedded registry, alone.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use osgi_remote::embedded::{Error, Registry, Settings, Tls};
@@ -10,6 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::note;
 use crate::signals;
+use crate::time::duration_above_zero;
 
 /// Serve a registry in memory that speaks etcd's API, until it is stopped.
 ///
@@ -36,6 +38,18 @@ pub(crate) struct Args {
     /// How many revisions of history are kept; 0 for all.
     #[arg(long, value_name = "NUMBER", default_value_t = 100_000)]
     keep_revisions: u64,
+    /// How many bytes the history may have, in memory; 0 for no bound.
+    #[arg(long, value_name = "BYTES", default_value_t = 268_435_456)]
+    keep_bytes: usize,
+    /// How many bytes there may be in all: past it, puts and new leases are refused as by etcd.
+    #[arg(long, value_name = "BYTES", default_value_t = 2_147_483_648)]
+    quota_backend_bytes: usize,
+    /// After how long without a word a client is asked whether it is there.
+    #[arg(long, value_name = "TIME", value_parser = duration_above_zero, default_value = "2h")]
+    grpc_keepalive_interval: Duration,
+    /// How long a client may take to answer that before it is taken for gone.
+    #[arg(long, value_name = "TIME", value_parser = duration_above_zero, default_value = "20s")]
+    grpc_keepalive_timeout: Duration,
     /// The largest request that changes something, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 1_572_864)]
     max_request_bytes: usize,
@@ -56,6 +70,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let settings = Settings::default()
         .name(&args.name)
         .keep_revisions((args.keep_revisions > 0).then_some(args.keep_revisions))
+        .keep_bytes((args.keep_bytes > 0).then_some(args.keep_bytes))
+        .quota_bytes(args.quota_backend_bytes)
+        .keepalive_interval(args.grpc_keepalive_interval)
+        .keepalive_timeout(args.grpc_keepalive_timeout)
         .max_request_bytes(args.max_request_bytes)
         .max_txn_ops(args.max_txn_ops);
     let mut builder = Registry::builder().settings(settings);

@@ -1,4 +1,4 @@
-//! What is answered to a message that is too long to be read.
+//! What is answered to a message that is too long to be read, and to a call of no known method.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -10,8 +10,11 @@ use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 
+use super::status::not_served;
+
 /// A service whose refusal of a too long message is worded as by etcd's gRPC
-/// library, where clients look for the code.
+/// library, where clients look for the code, and that says why it does not
+/// have a method.
 #[derive(Clone, Debug)]
 pub(super) struct Limited<S>(pub(super) S);
 
@@ -40,10 +43,15 @@ impl<S: NamedService> NamedService for Limited<S> {
 }
 
 fn reword(response: Response) -> Response {
-    let refused =
-        Status::from_header_map(response.headers()).filter(|status| lengths(status).is_some());
-    match refused {
-        Some(status) => reworded(status).into_http(),
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    // The generated code has no words for a method that it does not know.
+    if status.code() == Code::Unimplemented && status.message().is_empty() {
+        return not_served("this method").into_http();
+    }
+    match lengths(&status) {
+        Some(_) => reworded(status).into_http(),
         None => response,
     }
 }

@@ -17,6 +17,7 @@ use etcd_client::proto::{
     PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer,
 };
 use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
 
 use self::limit::Limited;
 pub(crate) use self::limit::reworded;
@@ -35,8 +36,8 @@ struct Context {
     settings: Arc<Settings>,
 }
 
-/// All services.
-pub(crate) fn routes(shared: &Arc<Shared>, settings: &Settings) -> Routes {
+/// All services, and what ends their streams that the hub knows nothing of.
+pub(crate) fn routes(shared: &Arc<Shared>, settings: &Settings) -> (Routes, HealthReporter) {
     let context = Context {
         shared: Arc::clone(shared),
         settings: Arc::new(settings.clone()),
@@ -53,5 +54,8 @@ pub(crate) fn routes(shared: &Arc<Shared>, settings: &Settings) -> Routes {
         .add_service(Limited(lease))
         .add_service(Limited(cluster))
         .add_service(Limited(maintenance));
-    unimplemented::add(routes)
+    // That of the whole, which is always well, as etcd's.
+    let (health, service) = tonic_health::server::health_reporter();
+    let routes = unimplemented::add(routes.add_service(service));
+    (routes, health)
 }

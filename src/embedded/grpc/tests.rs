@@ -13,6 +13,7 @@ use etcd_client::{
 use tonic::Code;
 
 use super::super::registry::Registry;
+use super::super::settings::Settings;
 
 async fn registry() -> (Registry, Client) {
     let registry = Registry::builder().start().await.unwrap();
@@ -198,6 +199,7 @@ async fn the_member_and_its_status_agree_with_the_headers() {
     let header = members.header().unwrap();
     let member = &members.members()[0];
     assert_eq!((members.members().len(), member.name()), (1, "embedded"));
+    assert!(member.peer_urls().is_empty(), "there are no peers");
     assert_eq!((member.id(), header.revision()), (header.member_id(), 0));
     let status = client.status().await.unwrap();
     assert_eq!(status.leader(), member.id());
@@ -226,6 +228,14 @@ async fn what_it_cannot_do_it_says() {
         (refused(client.snapshot().await), "a snapshot"),
         (refused(client.move_leader(1).await), "a move of the leader"),
         (
+            refused(
+                client
+                    .alarm(AlarmAction::Activate, AlarmType::Nospace, None)
+                    .await,
+            ),
+            "raising an alarm",
+        ),
+        (
             refused(client.member_remove(1).await),
             "a change of members",
         ),
@@ -236,5 +246,84 @@ async fn what_it_cannot_do_it_says() {
     }
     let authenticate = client.auth_client().auth_disable().await;
     assert_eq!(refused(authenticate).0, Code::Unimplemented);
+    registry.shutdown().await;
+}
+
+/// A call without a message.
+async fn called(registry: &Registry, path: &'static str) -> tonic::Status {
+    let etcd_client::Channel::Tonic(channel) = registry.channel() else {
+        panic!("the channel is tonic's");
+    };
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+    let answer = grpc.unary(tonic::Request::new(()), path, codec).await;
+    answer.map(|_| "was done").unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_not_known_at_all_is_refused_with_words() {
+    let (registry, _) = registry().await;
+    for (path, what) in [
+        (
+            "/etcdserverpb.Auth/AuthEnable",
+            "users and roles (/etcdserverpb.Auth/AuthEnable)",
+        ),
+        (
+            "/grpc.reflection.v1.ServerReflection/X",
+            "/grpc.reflection.v1.ServerReflection/X",
+        ),
+        ("/etcdserverpb.KV/Future", "this method"),
+    ] {
+        let status = called(&registry, path).await;
+        assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+        assert!(status.message().starts_with(what), "{status:?}");
+        assert!(status.message().ends_with("Use etcd for it"), "{status:?}");
+    }
+    registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpcs_health_check_is_served_and_its_watch_ends_with_the_registry() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    let (registry, _) = registry().await;
+    let etcd_client::Channel::Tonic(channel) = registry.channel() else {
+        panic!("the channel is tonic's");
+    };
+    let mut client = HealthClient::new(channel);
+    let of = |service: &str| HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let well = client.check(of("")).await.unwrap().into_inner();
+    assert_eq!(well.status(), ServingStatus::Serving);
+    let unknown = client.check(of("nobody")).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    let mut watch = client.watch(of("")).await.unwrap().into_inner();
+    let told = watch.message().await.unwrap().unwrap();
+    assert_eq!(told.status(), ServingStatus::Serving);
+    let begun = tokio::time::Instant::now();
+    registry.shutdown().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nothing had to be cut");
+    assert!(watch.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_refused_as_by_etcd_and_done_when_there_is_some() {
+    let settings = Settings::default().quota_bytes(1_000_000);
+    let registry = Registry::builder().settings(settings);
+    let registry = registry.start().await.unwrap();
+    let mut client = registry.client().await.unwrap();
+    client.put("a", vec![b'v'; 900_000], None).await.unwrap();
+    let text = "etcdserver: mvcc: database space exceeded";
+    let put = client.put("b", vec![b'v'; 200_000], None).await;
+    assert_refused(put, Code::ResourceExhausted, text);
+    // Other than of etcd, no alarm is left behind that somebody must disarm.
+    let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None).await;
+    assert!(alarms.unwrap().alarms().is_empty());
+    client.delete("a", None).await.unwrap();
+    client.put("b", vec![b'v'; 200_000], None).await.unwrap();
     registry.shutdown().await;
 }

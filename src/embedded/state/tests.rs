@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use etcd_client::proto::{PbDeleteRequest, PbPutRequest, PbTxnOpRequest, PbTxnRequest};
+use etcd_client::proto::{
+    PbDeleteRequest, PbPutRequest, PbTxnOpRequest, PbTxnRequest, PbTxnRequestOp,
+};
 use tokio::time::{Instant, advance};
 
 use super::*;
@@ -16,6 +18,31 @@ fn put(key: &str, lease: i64) -> PbPutRequest {
         key: key.into(),
         lease,
         ..PbPutRequest::default()
+    }
+}
+
+/// Of so many bytes.
+fn large(key: &str, bytes: usize) -> PbPutRequest {
+    PbPutRequest {
+        value: vec![b'v'; bytes],
+        ..put(key, 0)
+    }
+}
+
+fn gone(key: &str) -> PbDeleteRequest {
+    PbDeleteRequest {
+        key: key.into(),
+        ..PbDeleteRequest::default()
+    }
+}
+
+fn txn_of(request: PbTxnOpRequest) -> PbTxnRequest {
+    let op = PbTxnRequestOp {
+        request: Some(request),
+    };
+    PbTxnRequest {
+        success: vec![op],
+        ..PbTxnRequest::default()
     }
 }
 
@@ -76,23 +103,12 @@ async fn a_key_belongs_to_the_lease_it_was_written_under_last() {
         }
         state.put(put("b", 8)).unwrap();
         state.put(put("c", 0)).unwrap();
-        let gone = PbDeleteRequest {
-            key: b"d".into(),
-            ..PbDeleteRequest::default()
-        };
-        state.delete(&gone);
+        state.delete(&gone("d"));
         let kept = PbPutRequest {
             ignore_lease: true,
             ..put("e", 0)
         };
-        let op = etcd_client::proto::PbTxnRequestOp {
-            request: Some(PbTxnOpRequest::RequestPut(kept)),
-        };
-        let request = PbTxnRequest {
-            success: vec![op],
-            ..PbTxnRequest::default()
-        };
-        state.txn(request).unwrap();
+        state.txn(txn_of(PbTxnOpRequest::RequestPut(kept))).unwrap();
     });
     assert_eq!(keys_of(&shared, 7), ["a", "e"]);
     assert_eq!(keys_of(&shared, 8), ["b"]);
@@ -181,5 +197,92 @@ async fn the_setting_bounds_the_history() {
             state.put(put("a", 0)).unwrap();
         }
         assert_eq!(state.store.compacted(), -1);
+    });
+}
+
+#[test]
+fn the_history_has_a_bound_by_default_that_etcd_has_not() {
+    let settings = Settings::default();
+    assert_eq!(settings.keep_revisions, Some(100_000));
+    assert_eq!(settings.keep_bytes, Some(256 * 1024 * 1024));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_history_has_no_more_bytes_than_the_setting_says() {
+    let shared = Shared::new(&Settings::default().keep_bytes(10_000_000));
+    shared.with(|state, _| {
+        for _ in 0..300 {
+            state.put(large("a", 1_000_000)).unwrap();
+        }
+        let kept = state.store.kept_bytes();
+        assert!((8_000_000..=10_000_000).contains(&kept), "{kept}");
+        assert!(state.store.bytes() < 11_000_100, "{}", state.store.bytes());
+        assert_eq!(
+            (state.store.revision(), state.store.compacted()),
+            (301, 292)
+        );
+    });
+    let all = Shared::new(&Settings::default().keep_bytes(None));
+    all.with(|state, _| {
+        for _ in 0..300 {
+            state.put(large("a", 1_000_000)).unwrap();
+        }
+        assert_eq!(state.store.compacted(), -1);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_quota_puts_and_leases_are_refused_and_deletes_make_room() {
+    let shared = Shared::new(&Settings::default().quota_bytes(10_000_000));
+    shared.with(|state, now| {
+        state.grant(7, 60, now).unwrap();
+        for key in ["a", "b", "c"] {
+            state.put(large(key, 3_000_000)).unwrap();
+        }
+        let before = state.store.revision();
+        let put = large("d", 1_000_000);
+        assert_eq!(state.put(put.clone()), Err(Error::NoSpace));
+        let txn = || txn_of(PbTxnOpRequest::RequestPut(put.clone()));
+        assert_eq!(state.txn(txn()), Err(Error::NoSpace));
+        let nested = txn_of(PbTxnOpRequest::RequestTxn(txn()));
+        assert_eq!(state.txn(nested), Err(Error::NoSpace));
+        assert_eq!(state.store.revision(), before, "nothing was done");
+        // What is small has room still, and what adds nothing always has.
+        state.put(large("e", 10)).unwrap();
+        let delete = PbTxnOpRequest::RequestDeleteRange(gone("a"));
+        state.txn(txn_of(delete)).unwrap();
+        state.put(put).unwrap();
+        state.delete(&gone("b"));
+        state.revoke(7).unwrap();
+        state.put(large("f", 4_000_000)).unwrap();
+        let all = state.store.live_bytes() + state.store.kept_bytes();
+        assert!(all <= 10_000_000, "{all}");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_alone_fill_the_quota_and_make_room_when_they_end() {
+    let shared = Shared::new(&Settings::default().quota_bytes(100 * LEASE));
+    shared.with(|state, now| {
+        for id in 1..=100 {
+            state.grant(id, 60, now).unwrap();
+        }
+        assert_eq!(state.grant(101, 60, now), Err(Error::NoSpace));
+        state.revoke(1).unwrap();
+        state.grant(101, 60, now).unwrap();
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_clients_compact_counts_until_they_do() {
+    let settings = Settings::default().keep_bytes(None).quota_bytes(10_000_000);
+    let shared = Shared::new(&settings);
+    shared.with(|state, _| {
+        for _ in 0..3 {
+            state.put(large("a", 3_000_000)).unwrap();
+        }
+        assert_eq!(state.put(large("a", 3_000_000)), Err(Error::NoSpace));
+        state.compact(4).unwrap();
+        state.put(large("a", 3_000_000)).unwrap();
     });
 }

@@ -7,7 +7,7 @@ use etcd_client::proto::PbKeyValue;
 
 use super::event::{Change, Commit, Kind};
 use super::range::KeyRange;
-use super::{Store, size};
+use super::{Store, footprint_of, footprint_of_commit, size};
 use crate::embedded::error::Error;
 
 impl Store {
@@ -26,12 +26,15 @@ impl Store {
                 self.history.push_front(commit);
                 break;
             }
+            self.kept -= footprint_of_commit(&commit);
             for change in &commit.events {
                 self.forget(&change.kv.key, revision);
             }
             if commit.revision == revision {
                 // A watch may begin here, and sees what is still there.
-                self.history.push_front(Arc::new(survivors(&commit)));
+                let survivors = survivors(&commit);
+                self.kept += footprint_of_commit(&survivors);
+                self.history.push_front(Arc::new(survivors));
                 break;
             }
         }
@@ -48,12 +51,25 @@ impl Store {
         }
     }
 
+    /// Compacts, the oldest revision first, until the history has no more than so many bytes, or is
+    /// as short as it can be.
+    pub(crate) fn keep_bytes(&mut self, bytes: usize) {
+        while self.kept > bytes && self.compacted < self.revision {
+            // Those in between changed nothing: they were compacted with others.
+            let oldest = self.commits_from(self.compacted + 1).next();
+            let oldest = oldest.map_or(self.revision, |commit| commit.revision);
+            let done = self.compact(oldest);
+            debug_assert!(done.is_ok(), "between compacted and present");
+        }
+    }
+
     fn forget(&mut self, key: &[u8], revision: i64) {
         let Some(versions) = self.past.get_mut(key) else {
             return;
         };
         while let Some(oldest) = versions.0.pop_front_if(|v| v.until <= revision) {
             self.bytes -= size(&oldest.kv);
+            self.kept -= footprint_of(&oldest.kv);
         }
         if versions.0.is_empty() {
             self.past.remove(key);
@@ -113,6 +129,7 @@ fn survivors(commit: &Commit) -> Commit {
     Commit {
         revision: commit.revision,
         events,
+        unseen: 0,
     }
 }
 

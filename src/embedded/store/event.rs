@@ -33,6 +33,8 @@ pub(crate) struct Change {
 pub(crate) struct Commit {
     /// Above 1: the empty store is at revision 1.
     pub(crate) revision: i64,
-    /// Never empty.
+    /// Empty only where compaction left nothing.
     pub(crate) events: Vec<Change>,
+    /// Bytes of versions that nothing but this has, since they came and went within the revision.
+    pub(super) unseen: usize,
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etcd_client::proto::PbKeyValue;
 
-use self::event::Commit;
+use self::event::{Change, Commit, Kind};
 
 /// The keys with their history.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ pub(crate) struct Store {
     history: VecDeque<Arc<Commit>>,
     /// Of keys and values in `current` and `past`.
     bytes: usize,
+    /// About what `current` takes in memory, and what `past` and `history` do.
+    live: usize,
+    kept: usize,
 }
 
 impl Store {
@@ -42,6 +45,8 @@ impl Store {
             past: BTreeMap::new(),
             history: VecDeque::new(),
             bytes: 0,
+            live: 0,
+            kept: 0,
         }
     }
 
@@ -66,6 +71,16 @@ impl Store {
     /// How many bytes the keys and values of all versions have.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how many bytes the present keys take in memory, without what was.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live
+    }
+
+    /// About how many bytes the history takes in memory, with the versions that are no more.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept
     }
 
     fn get(&self, key: &[u8]) -> Option<&Arc<PbKeyValue>> {
@@ -96,4 +111,26 @@ impl Superseded {
 
 fn size(kv: &PbKeyValue) -> usize {
     kv.key.len() + kv.value.len()
+}
+
+/// What a version takes beside key and value, about; etcd reckons with the same.
+const OVERHEAD: usize = 256;
+/// The same for an event of the history, which shares key and value with the version.
+const EVENT: usize = 96;
+
+/// About what a version takes in memory.
+pub(crate) fn footprint(key: &[u8], value: &[u8]) -> usize {
+    OVERHEAD + key.len() + value.len()
+}
+
+fn footprint_of(kv: &PbKeyValue) -> usize {
+    footprint(&kv.key, &kv.value)
+}
+
+/// About what a commit takes in memory beside the versions that are in `current` and `past`.
+fn footprint_of_commit(commit: &Commit) -> usize {
+    let removed = |change: &&Change| change.kind == Kind::Delete;
+    let removed = commit.events.iter().filter(removed);
+    let tombstones: usize = removed.map(|change| footprint_of(&change.kv)).sum();
+    EVENT * (1 + commit.events.len()) + tombstones + commit.unseen
 }

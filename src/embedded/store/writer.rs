@@ -8,7 +8,7 @@ use etcd_client::proto::PbKeyValue;
 
 use super::event::{Change, Commit, Kind};
 use super::range::KeyRange;
-use super::{Store, Version, size};
+use super::{Store, Version, footprint_of, footprint_of_commit, size};
 
 /// One revision in the making. It changes the store at once, so that what
 /// follows in a transaction reads what came before; there is no way back, and
@@ -20,6 +20,8 @@ pub(crate) struct Writer<'a> {
     removed: bool,
     /// A key may have been changed twice.
     twice: bool,
+    /// About the bytes of versions that came and went within this revision.
+    unseen: usize,
 }
 
 impl Store {
@@ -30,17 +32,24 @@ impl Store {
             changes: Vec::new(),
             removed: false,
             twice: false,
+            unseen: 0,
         }
     }
 
     /// Keeps a version that was replaced or removed for reads at older
-    /// revisions. One that came and went in the same revision was never seen.
-    fn retire(&mut self, key: Bytes, kv: Arc<PbKeyValue>, until: i64) {
+    /// revisions. One that came and went in the same revision was never seen:
+    /// gives the bytes that only the history has then.
+    fn retire(&mut self, key: Bytes, kv: Arc<PbKeyValue>, until: i64) -> usize {
+        let footprint = footprint_of(&kv);
+        self.live -= footprint;
         if kv.mod_revision < until {
             let versions = self.past.entry(key).or_default();
             versions.0.push_back(Version { kv, until });
+            self.kept += footprint;
+            0
         } else {
             self.bytes -= size(&kv);
+            footprint
         }
     }
 }
@@ -78,11 +87,12 @@ impl Writer<'_> {
             lease,
         });
         self.store.bytes += size(&kv);
+        self.store.live += footprint_of(&kv);
         self.store.current.insert(index.clone(), Arc::clone(&kv));
         self.twice |= self.removed;
         if let Some(previous) = &previous {
             self.twice |= previous.mod_revision == revision;
-            self.store.retire(index, Arc::clone(previous), revision);
+            self.unseen += self.store.retire(index, Arc::clone(previous), revision);
         }
         self.changes.push(Change {
             kind: Kind::Put,
@@ -98,7 +108,7 @@ impl Writer<'_> {
         let (index, previous) = self.store.current.remove_entry(key)?;
         self.removed = true;
         self.twice |= previous.mod_revision == revision;
-        self.store.retire(index, Arc::clone(&previous), revision);
+        self.unseen += self.store.retire(index, Arc::clone(&previous), revision);
         let gone = PbKeyValue {
             key: key.to_vec(),
             mod_revision: revision,
@@ -150,7 +160,9 @@ impl Writer<'_> {
         let commit = Arc::new(Commit {
             revision: self.store.revision,
             events: self.changes,
+            unseen: self.unseen,
         });
+        self.store.kept += footprint_of_commit(&commit);
         self.store.history.push_back(Arc::clone(&commit));
         Some(commit)
     }

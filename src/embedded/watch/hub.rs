@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
+use etcd_client::proto::PbKeyValue;
+
 use super::super::store::Store;
 use super::super::store::event::{Commit, Kind};
 use super::index::{Index, WatchKey};
@@ -12,10 +14,12 @@ use super::range::Range;
 /// Messages that wait for one stream. As many as etcd keeps for one; past it, watches read from the
 /// history.
 const QUEUE: usize = 128;
+/// The same in bytes: 128 of the largest commits would be 200 MB for each client that does not read.
+const QUEUE_BYTES: usize = 1024 * 1024;
 /// The most revisions in one answer from the history, as etcd's.
 const BATCH_REVISIONS: usize = 1000;
-/// An answer from the history ends with the revision that passes this size. etcd has no such limit,
-/// and many clients refuse answers over 4 MiB.
+/// The most bytes in one answer from the history, if it tells of more than one revision. etcd has no
+/// such limit, and many clients refuse answers over 4 MiB.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// The most revisions that are looked at in one go, since all others wait for the lock.
 const SCAN: usize = 4096;
@@ -121,6 +125,13 @@ pub(super) struct Events {
     pub(super) revision: i64,
 }
 
+impl Events {
+    /// About what it holds in memory: what was before is held, whether it is told or not.
+    fn size(&self) -> usize {
+        self.commits.iter().map(|commit| size(commit, true)).sum()
+    }
+}
+
 /// What [`Hub::next`] has for a stream.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -152,6 +163,8 @@ struct Stream {
     ids: BTreeMap<i64, Option<WatchKey>>,
     next_id: i64,
     queue: VecDeque<Message>,
+    /// What the events in the queue hold.
+    queued_bytes: usize,
     /// Watches that read from the history, each once, in turn.
     behind: VecDeque<WatchKey>,
     /// Progress asked for while watches were behind.
@@ -169,7 +182,20 @@ impl Stream {
     /// Whether a commit may pass by the history. While any watch is behind none may: the queue then
     /// runs dry, which is when the history is read.
     fn has_room(&self) -> bool {
-        self.behind.is_empty() && self.queue.len() < QUEUE
+        self.behind.is_empty() && self.queue.len() < QUEUE && self.queued_bytes < QUEUE_BYTES
+    }
+
+    fn push_events(&mut self, events: Events) {
+        self.queued_bytes += events.size();
+        self.queue.push_back(Message::Events(events));
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.queue.pop_front()?;
+        if let Message::Events(events) = &message {
+            self.queued_bytes -= events.size();
+        }
+        Some(message)
     }
 }
 
@@ -203,12 +229,12 @@ impl Hub {
                 };
                 if stream.has_room() {
                     watch.next = commit.revision + 1;
-                    stream.queue.push_back(Message::Events(Events {
+                    stream.push_events(Events {
                         id: watch.id,
                         spec: Arc::clone(&watch.spec),
                         commits: vec![Arc::clone(commit)],
                         revision: commit.revision,
-                    }));
+                    });
                 } else {
                     watch.next = commit.revision;
                     watch.behind = true;
@@ -230,6 +256,11 @@ impl Hub {
         self.last_key += 1;
         self.streams.insert(self.last_key, Stream::default());
         self.last_key
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// Forgets a stream and its watches.
@@ -319,8 +350,14 @@ impl Hub {
             return;
         };
         // The answer is the last that is heard of a watch.
-        let of_it = |message: &Message| matches!(message, Message::Events(e) if e.id == id);
-        stream.queue.retain(|message| !of_it(message));
+        let queued_bytes = &mut stream.queued_bytes;
+        stream.queue.retain(|message| match message {
+            Message::Events(events) if events.id == id => {
+                *queued_bytes -= events.size();
+                false
+            }
+            _ => true,
+        });
         stream.behind.retain(|key| Some(*key) != watch);
         stream.queue.push_back(Message::Canceled { id, revision });
         if let Some(key) = watch {
@@ -365,7 +402,7 @@ impl Hub {
         let Some(stream) = self.streams.get_mut(&key).filter(|_| !self.ended) else {
             return Next::End;
         };
-        if let Some(message) = stream.queue.pop_front() {
+        if let Some(message) = stream.pop() {
             self.note_told(key, &message);
             return Next::Message(message);
         }
@@ -413,13 +450,18 @@ impl Hub {
         }
         let (mut commits, mut bytes, mut at_end) = (Vec::new(), 0, true);
         for (seen, commit) in store.commits_from(watch.next).enumerate() {
-            if seen == SCAN || commits.len() == BATCH_REVISIONS || bytes > BATCH_BYTES {
+            let size = match watch.spec.wants_any_of(commit) {
+                true => Some(size(commit, watch.spec.previous)),
+                false => None,
+            };
+            let too_large = bytes > 0 && size.is_some_and(|size| bytes + size > BATCH_BYTES);
+            if seen == SCAN || commits.len() == BATCH_REVISIONS || too_large {
                 at_end = false;
                 break;
             }
             watch.next = commit.revision + 1;
-            if watch.spec.wants_any_of(commit) {
-                bytes += size(commit);
+            if let Some(size) = size {
+                bytes += size;
                 commits.push(Arc::clone(commit));
             }
         }
@@ -439,10 +481,14 @@ impl Hub {
     }
 }
 
-/// About what a commit takes in an answer.
-fn size(commit: &Commit) -> usize {
-    let events = commit.events.iter();
-    events.map(|e| 64 + e.kv.key.len() + e.kv.value.len()).sum()
+/// About what a commit takes in an answer, with or without what was before each event.
+fn size(commit: &Commit, previous: bool) -> usize {
+    let of = |kv: &PbKeyValue| kv.key.len() + kv.value.len();
+    let sizes = commit.events.iter().map(|event| {
+        let before = event.previous.as_deref().filter(|_| previous);
+        64 + of(&event.kv) + before.map_or(0, of)
+    });
+    sizes.sum()
 }
 
 #[cfg(test)]

@@ -46,6 +46,13 @@ impl World {
         self.put_all(&[key]);
     }
 
+    fn put_value(&mut self, key: &str, bytes: usize) {
+        let mut writer = self.store.write();
+        writer.put(key.into(), vec![b'v'; bytes], 0);
+        let commit = writer.commit().unwrap();
+        self.hub.publish(&commit);
+    }
+
     fn remove(&mut self, key: &str) {
         let mut writer = self.store.write();
         writer.remove(key.as_bytes());
@@ -381,6 +388,62 @@ fn a_stream_that_is_not_read_holds_a_short_queue_and_loses_nothing() {
         }
     }
     assert!(revisions.into_iter().eq(2..=20_001));
+}
+
+/// Else each client that does not read would hold as much as 128 of the largest commits.
+#[test]
+fn a_stream_that_is_not_read_holds_few_bytes() {
+    let mut world = World::new();
+    let stream = world.hub.open();
+    world.create(stream, from(0));
+    for _ in 0..20 {
+        world.put_value("k", 300_000);
+    }
+    let queued = |world: &World| {
+        let queue = world.hub.streams[&stream].queue.iter();
+        let sizes = queue.map(|message| match message {
+            Message::Events(events) => events.size(),
+            _ => 0,
+        });
+        sizes.sum::<usize>()
+    };
+    assert!(queued(&world) < QUEUE_BYTES + 700_000, "{}", queued(&world));
+    assert_eq!(queued(&world), world.hub.streams[&stream].queued_bytes);
+    assert_eq!(world.hub.streams[&stream].behind.len(), 1);
+    let told = world.read(stream).concat();
+    for revision in 2..=21 {
+        assert!(told.contains(&format!(" {revision}")), "{revision}: {told}");
+    }
+    assert_eq!(world.hub.streams[&stream].queued_bytes, 0);
+    world.put_value("k", 300_000);
+    world.cancel(stream, 0);
+    assert_eq!(world.hub.streams[&stream].queued_bytes, 0);
+}
+
+/// etcd has no limit of bytes here.
+#[test]
+fn history_comes_in_batches_of_a_mebibyte_with_what_was_before_if_that_is_told() {
+    for (previous, commits) in [(false, vec![3, 3, 2]), (true, vec![2, 1, 1, 1, 1, 1, 1])] {
+        let mut world = World::new();
+        for _ in 0..8 {
+            world.put_value("k", 300_000);
+        }
+        let stream = world.hub.open();
+        world.create(
+            stream,
+            Create {
+                previous,
+                ..from(2)
+            },
+        );
+        let mut batches = Vec::new();
+        while let Some(message) = world.next(stream) {
+            if let Message::Events(events) = message {
+                batches.push(events.commits.len());
+            }
+        }
+        assert_eq!(batches, commits, "with what was before: {previous}");
+    }
 }
 
 #[test]

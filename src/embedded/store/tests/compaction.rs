@@ -1,7 +1,9 @@
+use proptest::prelude::*;
+
 use super::{contents, delete, put};
 use crate::embedded::error::Error;
-use crate::embedded::store::Store;
 use crate::embedded::store::event::Kind;
+use crate::embedded::store::{Store, footprint_of, footprint_of_commit};
 
 #[test]
 fn what_was_compacted_cannot_be_read_and_the_rest_is_as_before() {
@@ -135,4 +137,104 @@ fn equal_contents_have_equal_hashes_at_any_revision() {
     assert_ne!(hash(&store, 0), hash(&other, 0));
     assert_eq!(hash(&store, 2), hash(&other, 2));
     assert_eq!(store.snapshot(4).unwrap_err(), Error::FutureRevision);
+}
+
+#[test]
+fn the_hash_is_of_the_content_alone_and_another_one_than_etcds() {
+    let hash = |store: &Store| store.snapshot(0).unwrap().hash();
+    let mut store = Store::new();
+    assert_eq!(hash(&store), 0x811c_9dc5, "what FNV-1a begins with");
+    put(&mut store, "a", "1");
+    let before = hash(&store);
+    put(&mut store, "b", "1");
+    assert_ne!(hash(&store), before);
+    delete(&mut store, "b", "").unwrap();
+    assert_eq!(hash(&store), before);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, usize),
+    Delete(u8),
+    /// Both in one revision, so that a version comes and goes unseen.
+    PutAndDelete(u8, usize),
+    Compact(i64),
+    KeepBytes(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..4u8, 0..500usize).prop_map(|(key, size)| Step::Put(key, size)),
+        2 => (0..4u8).prop_map(Step::Delete),
+        1 => (0..4u8, 0..500usize).prop_map(|(key, size)| Step::PutAndDelete(key, size)),
+        1 => (0..20i64).prop_map(Step::Compact),
+        1 => (0..5000usize).prop_map(Step::KeepBytes),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+/// What the store holds, counted anew.
+fn counted(store: &Store) -> (usize, usize) {
+    let live = store.current.values().map(|kv| footprint_of(kv)).sum();
+    let past = store.past.values().flat_map(|versions| &versions.0);
+    let past: usize = past.map(|version| footprint_of(&version.kv)).sum();
+    let commits = store
+        .history
+        .iter()
+        .map(|commit| footprint_of_commit(commit));
+    (live, past + commits.sum::<usize>())
+}
+
+proptest! {
+    #[test]
+    fn the_bytes_are_those_of_what_is_there(steps in steps()) {
+        let mut store = Store::new();
+        for step in steps {
+            let mut writer = store.write();
+            match step {
+                Step::Put(key, size) => {
+                    writer.put(vec![key], vec![b'v'; size], 0);
+                    writer.commit();
+                }
+                Step::Delete(key) => {
+                    writer.remove(&[key]);
+                    writer.commit();
+                }
+                Step::PutAndDelete(key, size) => {
+                    writer.put(vec![key], vec![b'v'; size], 0);
+                    writer.remove(&[key]);
+                    let commit = writer.commit().unwrap();
+                    prop_assert!(commit.unseen > size);
+                }
+                Step::Compact(ago) => {
+                    let at = store.revision() - ago;
+                    let may = at > store.compacted();
+                    prop_assert_eq!(store.compact(at).is_ok(), may);
+                }
+                Step::KeepBytes(bytes) => {
+                    store.keep_bytes(bytes);
+                    let least = store.compacted() == store.revision();
+                    prop_assert!(store.kept_bytes() <= bytes || least);
+                }
+            }
+            prop_assert_eq!((store.live_bytes(), store.kept_bytes()), counted(&store));
+        }
+    }
+}
+
+#[test]
+fn no_more_is_forgotten_than_the_bytes_ask_for() {
+    let mut store = Store::new();
+    for _ in 0..100 {
+        put(&mut store, "a", "12345");
+    }
+    let all = store.kept_bytes();
+    store.keep_bytes(all);
+    assert_eq!(store.compacted(), -1);
+    store.keep_bytes(all / 2);
+    let half = store.compacted();
+    assert!((45..=55).contains(&half), "{half}");
+    store.keep_bytes(0);
+    assert_eq!(store.compacted(), store.revision());
+    assert_eq!(contents(&store, 0).unwrap().len(), 1, "what is there stays");
 }

@@ -235,9 +235,9 @@ impl Framework {
     ///
     /// # Errors
     ///
-    /// If the properties ask for what cannot be: an interface that the
-    /// service does not have, an unknown config type or intent, a bad value.
-    /// The service is then not registered.
+    /// If the properties, under those that the topology policy gives, ask for
+    /// what cannot be: an interface that the service does not have, an unknown
+    /// config type or intent, a bad value. The service is then not registered.
     pub fn export<I: Interface + ?Sized>(
         &self,
         service: Arc<I>,
@@ -261,7 +261,15 @@ impl Framework {
             properties.set(osgi::SERVICE_EXPORTED_INTERFACES, "*");
         }
         let interfaces = Value::array_of(service.interfaces());
-        let checked = properties.clone().with(osgi::OBJECT_CLASS, interfaces);
+        let mut checked = properties
+            .clone()
+            .with(osgi::OBJECT_CLASS, interfaces.clone());
+        // As the topology manager will export it: the policy may name other
+        // config types.
+        if let Some(overlay) = self.topology.overlay(&checked) {
+            checked.overlay(&overlay);
+            checked.set(osgi::OBJECT_CLASS, interfaces);
+        }
         self.admin.check_export(&checked)?;
         Ok(Export {
             registration: self.registry.register(service, properties)?,

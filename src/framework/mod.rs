@@ -4,6 +4,8 @@ mod builder;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod export;
+#[cfg(all(test, feature = "xmlrpc"))]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,6 +5,8 @@ export OSGI_REMOTE_TEST_TOOLS ?= $(CURDIR)/target/test-tools
 # Random tests take the same cases each time here, so that a failure is of the change at hand. Another
 # number gives others: make test PROPTEST_RNG_SEED=$$RANDOM
 export PROPTEST_RNG_SEED ?= 1
+# How long threads do what they like with admin and topology manager (tests/admin_storm); 4 without it.
+export STORM_SECONDS ?= 60
 
 .PHONY: help setup setup-tests demo test faults simulation fuzz bench lint
 

@@ -5,7 +5,7 @@
 //! that of the lists.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -29,6 +29,8 @@ pub(super) trait Endpoint: Sized {
     fn description(&self) -> Arc<EndpointDescription>;
     /// The numbers of its registrations; the book keeps them.
     fn numbers(&self) -> &Mutex<Vec<u64>>;
+    /// Why it is beyond repair; the book says when.
+    fn broken(&self) -> &OnceLock<Arc<AdminError>>;
     fn page(pages: &mut Pages) -> &mut Page<Self>;
     fn reference(slot: &Arc<Slot<Self>>) -> AdminReference;
 }
@@ -130,6 +132,10 @@ impl Book {
         E::page(&mut pages).insert(slot.number, Arc::clone(&slot));
         endpoint.numbers().lock().push(slot.number);
         self.tell(&mut pages, E::OPENED, &slot, Some(description), None);
+        // Who began to share it before it broke is to know as well.
+        if let Some(event) = self.broken(&slot) {
+            pages.tell(&event);
+        }
         slot
     }
 
@@ -158,10 +164,16 @@ impl Book {
         &self,
         endpoint: &E,
         kind: AdminEventKind,
-        cause: Option<AdminError>,
+        cause: Option<Arc<AdminError>>,
     ) {
-        let (description, cause) = (endpoint.description(), cause.map(Arc::new));
+        let description = endpoint.description();
         let mut pages = self.pages.lock();
+        if kind == E::FAILED
+            && let Some(cause) = &cause
+        {
+            // Of several, the first counts.
+            endpoint.broken().get_or_init(|| Arc::clone(cause));
+        }
         let slots = pages.of(endpoint);
         for slot in &slots {
             let description = Some(Arc::clone(&description));
@@ -227,22 +239,38 @@ impl Book {
         queue.lock().begin(self.open_now(&pages))
     }
 
-    /// An event for each open registration, the oldest first.
+    /// An event for each open registration, the oldest first, and one more
+    /// where the endpoint is beyond repair: who lost events may have lost that.
     fn open_now(&self, pages: &Pages) -> VecDeque<AdminEvent> {
-        let exports = pages.exports.values().map(|slot| self.event(slot));
-        let imports = pages.imports.values().map(|slot| self.event(slot));
+        let exports = pages.exports.values().flat_map(|slot| self.standing(slot));
+        let imports = pages.imports.values().flat_map(|slot| self.standing(slot));
         let mut events: Vec<_> = exports.chain(imports).collect();
         events.sort_by_key(|event| event.reference.number());
         events.into()
     }
 
-    fn event<E: Endpoint>(&self, slot: &Arc<Slot<E>>) -> AdminEvent {
+    fn standing<E: Endpoint>(&self, slot: &Arc<Slot<E>>) -> impl Iterator<Item = AdminEvent> {
+        let opened = self.event(E::OPENED, slot, None);
+        std::iter::once(opened).chain(self.broken(slot))
+    }
+
+    fn broken<E: Endpoint>(&self, slot: &Arc<Slot<E>>) -> Option<AdminEvent> {
+        let cause = slot.endpoint()?.broken().get().cloned()?;
+        Some(self.event(E::FAILED, slot, Some(cause)))
+    }
+
+    fn event<E: Endpoint>(
+        &self,
+        kind: AdminEventKind,
+        slot: &Arc<Slot<E>>,
+        error: Option<Arc<AdminError>>,
+    ) -> AdminEvent {
         AdminEvent {
-            kind: E::OPENED,
+            kind,
             source: self.source.clone(),
             reference: E::reference(slot),
             endpoint: slot.description(),
-            error: None,
+            error,
         }
     }
 
@@ -264,17 +292,21 @@ impl Book {
             endpoint,
             error,
         };
-        pages.listeners.retain(|listener| {
-            let Some(queue) = listener.upgrade() else {
-                return false;
-            };
-            queue.lock().push(&event);
-            true
-        });
+        pages.tell(&event);
     }
 }
 
 impl Pages {
+    fn tell(&mut self, event: &AdminEvent) {
+        self.listeners.retain(|listener| {
+            let Some(queue) = listener.upgrade() else {
+                return false;
+            };
+            queue.lock().push(event);
+            true
+        });
+    }
+
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last

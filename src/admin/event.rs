@@ -124,10 +124,10 @@ impl AdminEventKind {
 ///
 /// The queue is bounded. A listener that lags behind 1,024 events loses what
 /// is queued: it is told how many those were, and then of the registrations
-/// that are open, as if it had just come. So whoever forgets all that it knew
-/// when it is told of a loss knows the truth again, and the events folded are
-/// what is open: each registration is told of once, then updated any number
-/// of times, then closed.
+/// that are open, and which of these are beyond repair, as if it had just
+/// come. So whoever forgets all that it knew when it is told of a loss knows
+/// the truth again, and the events folded are what is open: each registration
+/// is told of once, then updated any number of times, then closed.
 pub struct AdminEvents {
     queue: Arc<Mutex<Queue>>,
     admin: Weak<Shared>,

@@ -1,14 +1,16 @@
 //! Exporting services (OSGi Compendium 122.5.1).
 
+mod demands;
 mod registration;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tracing::warn;
 
+use self::demands::Demands;
 pub use self::registration::ExportRegistration;
 use super::book::{Endpoint, Page, Pages, Slot};
 use super::guarded::Permissions;
@@ -35,6 +37,7 @@ struct Shape {
     service: ServiceReference,
     config_type: String,
     interfaces: Vec<String>,
+    demands: Demands,
     provider: Arc<dyn Provider>,
     id: EndpointId,
 }
@@ -46,6 +49,8 @@ pub(super) struct State {
     runtime: Handle,
     admin: Weak<Shared>,
     numbers: Mutex<Vec<u64>>,
+    /// Why it is beyond repair, once it is.
+    broken: OnceLock<Arc<AdminError>>,
     described: RwLock<Arc<EndpointDescription>>,
     inner: Mutex<Inner>,
 }
@@ -69,6 +74,10 @@ impl Endpoint for State {
 
     fn numbers(&self) -> &Mutex<Vec<u64>> {
         &self.numbers
+    }
+
+    fn broken(&self) -> &OnceLock<Arc<AdminError>> {
+        &self.broken
     }
 
     fn page(pages: &mut Pages) -> &mut Page<Self> {
@@ -125,7 +134,10 @@ impl State {
                 supported: supported(provider, |p| p.intents()),
             }));
         }
-        Ok(())
+        // The provider read these when it made the endpoint, and only then:
+        // one that was to be private later would be served where it is.
+        let demands = Demands::of(&self.shape.config_type, properties);
+        self.shape.demands.check(&demands)
     }
 }
 
@@ -166,7 +178,9 @@ impl RemoteServiceAdmin {
     /// registration may be invalid: [`ExportRegistration::error`] tells.
     ///
     /// Exports of one service with the same overlay share their endpoints
-    /// (rule X11). An export ends with its service, or with its provider.
+    /// (rule X11), unless the service asks for other intents meanwhile, or has
+    /// other properties of the config type: then there is another endpoint
+    /// beside. An export ends with its service, or with its provider.
     ///
     /// Dropping the future takes back what was exported so far.
     ///
@@ -265,13 +279,15 @@ impl RemoteServiceAdmin {
         Some(self.0.book.fail(Some(&described), refused.into()))
     }
 
-    /// Shares an endpoint that is there, if there is one.
+    /// Shares an endpoint that is there and works, if there is one.
     fn join(&self, wanted: &Wanted<'_>, choice: &Choice) -> Option<Result<Export, AdminError>> {
         let there = self.0.exported.lock().get(&wanted.service.id()).cloned();
         for state in there.into_iter().flatten() {
-            let same = state.shape.config_type == choice.0
+            let same = state.broken.get().is_none()
+                && state.shape.config_type == choice.0
                 && Arc::ptr_eq(&state.shape.provider, &choice.1)
-                && state.shape.interfaces == wanted.interfaces;
+                && state.shape.interfaces == wanted.interfaces
+                && state.shape.demands == Demands::of(&choice.0, wanted.properties);
             let mut inner = state.inner.lock();
             if same && inner.endpoint.is_some() && inner.overlay == *wanted.overlay {
                 let described = self.redescribe(&state, &mut inner, wanted.properties);
@@ -312,6 +328,7 @@ impl RemoteServiceAdmin {
             runtime: Handle::current(),
             admin: Arc::downgrade(&self.0),
             numbers: Mutex::default(),
+            broken: OnceLock::new(),
             described: RwLock::new(Arc::new(description)),
             inner: Mutex::new(Inner {
                 overlay: wanted.overlay.clone(),
@@ -468,6 +485,7 @@ impl Wanted<'_> {
     fn shape(&self, (config_type, provider): Choice) -> Shape {
         Shape {
             service: self.service.clone(),
+            demands: Demands::of(&config_type, self.properties),
             config_type,
             interfaces: self.interfaces.to_vec(),
             provider,
@@ -490,7 +508,9 @@ fn troubles(state: &Arc<State>) -> Troubles {
             Trouble::Warning(error) => (AdminEventKind::ExportWarning, error),
             Trouble::Error(error) => (AdminEventKind::ExportError, error),
         };
-        admin.book.tell_all(&*state, kind, Some(error.into()));
+        admin
+            .book
+            .tell_all(&*state, kind, Some(Arc::new(error.into())));
     })
 }
 

@@ -2,7 +2,7 @@
 
 mod registration;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use tracing::{debug, warn};
@@ -31,6 +31,8 @@ pub(super) struct State {
     provider: Arc<dyn Provider>,
     admin: Weak<Shared>,
     numbers: Mutex<Vec<u64>>,
+    /// Why it is beyond repair, once it is.
+    broken: OnceLock<Arc<AdminError>>,
     described: RwLock<Arc<EndpointDescription>>,
     proxy: RwLock<Option<ServiceReference>>,
     phase: Mutex<Phase>,
@@ -59,6 +61,10 @@ impl Endpoint for State {
 
     fn numbers(&self) -> &Mutex<Vec<u64>> {
         &self.numbers
+    }
+
+    fn broken(&self) -> &OnceLock<Arc<AdminError>> {
+        &self.broken
     }
 
     fn page(pages: &mut Pages) -> &mut Page<Self> {
@@ -126,7 +132,9 @@ impl State {
             Err(error) => {
                 bounded.set(None);
                 let kind = AdminEventKind::ImportWarning;
-                admin.book.tell_all(self, kind, Some(error.into()));
+                admin
+                    .book
+                    .tell_all(self, kind, Some(Arc::new(error.into())));
             }
         }
     }
@@ -260,9 +268,11 @@ fn unknown_intents(provider: &dyn Provider, description: &EndpointDescription) -
 impl Shared {
     fn forget_import(&self, state: &State) {
         let mut imported = self.imported.lock();
-        let its_own = |there: &Arc<State>| std::ptr::eq(Arc::as_ptr(there), state);
-        if imported.get(&state.id).is_some_and(its_own) {
-            imported.remove(&state.id);
+        if let Some(of_endpoint) = imported.get_mut(&state.id) {
+            of_endpoint.retain(|other| !std::ptr::eq(Arc::as_ptr(other), state));
+            if of_endpoint.is_empty() {
+                imported.remove(&state.id);
+            }
         }
     }
 }
@@ -275,8 +285,9 @@ impl RemoteServiceAdmin {
     /// that does lacks an intent that the endpoint has (rules I01, N03). The
     /// registration may be invalid: [`ImportRegistration::error`] tells.
     ///
-    /// Imports of one `endpoint.id` share the proxy (rule I03). If this
-    /// description says something else than the one before, the proxy follows.
+    /// Imports of one `endpoint.id` share the proxy (rule I03), unless it is
+    /// [broken](ImportRegistration::broken). If this description says
+    /// something else than the one before, the proxy follows.
     pub fn import_service(
         &self,
         description: &Arc<EndpointDescription>,
@@ -338,12 +349,15 @@ impl RemoteServiceAdmin {
         loop {
             let state = {
                 let mut imported = self.0.imported.lock();
-                let fresh = || Arc::new(self.fresh(description, config_type, provider));
-                Arc::clone(
-                    imported
-                        .entry(description.id().clone())
-                        .or_insert_with(fresh),
-                )
+                let there = imported.entry(description.id().clone()).or_default();
+                let works = |state: &&Arc<State>| state.broken.get().is_none();
+                if let Some(state) = there.iter().find(works) {
+                    Arc::clone(state)
+                } else {
+                    let fresh = Arc::new(self.fresh(description, config_type, provider));
+                    there.push(Arc::clone(&fresh));
+                    fresh
+                }
             };
             let mut phase = state.phase.lock();
             match &*phase {
@@ -371,6 +385,7 @@ impl RemoteServiceAdmin {
             provider: Arc::clone(provider),
             admin: Arc::downgrade(&self.0),
             numbers: Mutex::default(),
+            broken: OnceLock::new(),
             described: RwLock::new(Arc::clone(description)),
             proxy: RwLock::default(),
             phase: Mutex::new(Phase::Fresh),
@@ -431,6 +446,8 @@ fn troubles(state: &Arc<State>) -> Troubles {
             Trouble::Warning(error) => (AdminEventKind::ImportWarning, error),
             Trouble::Error(error) => (AdminEventKind::ImportError, error),
         };
-        admin.book.tell_all(&*state, kind, Some(error.into()));
+        admin
+            .book
+            .tell_all(&*state, kind, Some(Arc::new(error.into())));
     })
 }

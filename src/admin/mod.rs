@@ -10,6 +10,7 @@
 //! the last one ends the endpoint (rules L01, X11, I03). A *reference* only
 //! tells of a registration and can be given to anybody (rule L08).
 
+mod announcers;
 mod book;
 mod bounded;
 mod event;
@@ -35,6 +36,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use announcers::Announcer;
 pub use event::{AdminEvent, AdminEventKind, AdminEvents, EventsLost};
 pub use export::ExportRegistration;
 pub use guarded::{EndpointAction, EndpointPermission, GuardedAdmin, GuardedEvents, NotPermitted};
@@ -43,6 +45,7 @@ pub use reference::{AdminReference, ExportReference, ImportReference};
 pub use versions::{PackageVersions, VersionMismatch, VersionRule};
 pub use wish::ExportError;
 
+use crate::discovery::Advertiser;
 use crate::distribution::{DistributionError, ExportedEndpoint, Provider};
 use crate::endpoint::{DescriptionError, EndpointDescription};
 use crate::names::{EndpointId, FrameworkId};
@@ -79,6 +82,19 @@ pub enum AdminError {
         exported: Vec<String>,
         /// Those asked for.
         asked: Vec<String>,
+    },
+    /// An update asks for what the endpoint was not made with (rule U06).
+    #[error(
+        "the export was made with {exported} as {what} and cannot change to {asked}: close it and \
+         export the service anew"
+    )]
+    OtherExport {
+        /// The intents, or a property of the config type.
+        what: String,
+        /// What the endpoint was made with.
+        exported: String,
+        /// What is asked for.
+        asked: String,
     },
     /// The description differs from the one that the proxy was made of in
     /// what cannot be changed in place (rule U06).
@@ -137,6 +153,16 @@ pub enum AdminError {
     },
 }
 
+impl AdminError {
+    /// Whether an update failed because it takes another endpoint.
+    pub(crate) fn asks_for_another_endpoint(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherInterfaces { .. } | Self::OtherExport { .. }
+        )
+    }
+}
+
 /// The Remote Service Admin of one framework. Cheap to clone; all clones are
 /// one.
 #[derive(Clone)]
@@ -152,10 +178,12 @@ struct Shared {
     /// Counts the changes of the providers.
     generation: watch::Sender<u64>,
     book: book::Book,
+    announcers: Arc<announcers::Announcers>,
     /// Who exports a service waits for whoever exports it already.
     turns: turns::Turns<ServiceId>,
     exported: Mutex<BTreeMap<ServiceId, Vec<Arc<export::State>>>>,
-    imported: Mutex<BTreeMap<EndpointId, Arc<import::State>>>,
+    /// Several of one endpoint only if all but one are broken.
+    imported: Mutex<BTreeMap<EndpointId, Vec<Arc<import::State>>>>,
     /// Ends of endpoints that nobody waits for, until [`RemoteServiceAdmin::close`].
     endings: TaskTracker,
 }
@@ -175,6 +203,7 @@ impl RemoteServiceAdmin {
             registry,
             providers: RwLock::default(),
             generation: watch::Sender::new(0),
+            announcers: Arc::default(),
             turns: turns::Turns::default(),
             exported: Mutex::default(),
             imported: Mutex::default(),
@@ -218,6 +247,11 @@ impl RemoteServiceAdmin {
     /// Changes its value whenever a provider is added or removed.
     pub(crate) fn provider_changes(&self) -> watch::Receiver<u64> {
         self.0.generation.subscribe()
+    }
+
+    /// One who will announce endpoints of this admin through these discoveries.
+    pub(crate) fn announcer(&self, discoveries: Vec<Arc<dyn Advertiser>>) -> Announcer {
+        self.0.announcers.enter(discoveries)
     }
 
     /// The framework whose services are exported.
@@ -279,7 +313,7 @@ impl RemoteServiceAdmin {
 
     /// Ends all endpoints of some providers.
     async fn end_all(&self, of: impl Fn(&Arc<dyn Provider>) -> bool) {
-        let imports: Vec<_> = self.0.imported.lock().values().cloned().collect();
+        let imports: Vec<_> = self.0.imported.lock().values().flatten().cloned().collect();
         for import in imports.iter().filter(|i| of(i.provider())) {
             import.end_all(&self.0);
         }

@@ -17,6 +17,7 @@ mod peers;
 mod properties;
 mod providers;
 mod sharing;
+mod trouble;
 mod updating;
 
 use std::collections::HashMap;

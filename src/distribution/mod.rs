@@ -58,6 +58,15 @@ pub enum DistributionError {
         /// Who can reach it, and what to do.
         problem: String,
     },
+    /// The provider's server takes no connections.
+    #[error("no connections are accepted at {address}: {cause}")]
+    Accept {
+        /// Where the endpoint is.
+        address: String,
+        /// Why not.
+        #[source]
+        cause: Cause,
+    },
     /// The endpoint does not answer.
     #[error("{address} does not answer yet: {problem}")]
     NotReady {

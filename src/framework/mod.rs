@@ -4,6 +4,8 @@ mod builder;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod export;
+#[cfg(all(test, feature = "xmlrpc"))]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -235,9 +237,9 @@ impl Framework {
     ///
     /// # Errors
     ///
-    /// If the properties ask for what cannot be: an interface that the
-    /// service does not have, an unknown config type or intent, a bad value.
-    /// The service is then not registered.
+    /// If the properties, under those that the topology policy gives, ask for
+    /// what cannot be: an interface that the service does not have, an unknown
+    /// config type or intent, a bad value. The service is then not registered.
     pub fn export<I: Interface + ?Sized>(
         &self,
         service: Arc<I>,
@@ -261,7 +263,15 @@ impl Framework {
             properties.set(osgi::SERVICE_EXPORTED_INTERFACES, "*");
         }
         let interfaces = Value::array_of(service.interfaces());
-        let checked = properties.clone().with(osgi::OBJECT_CLASS, interfaces);
+        let mut checked = properties
+            .clone()
+            .with(osgi::OBJECT_CLASS, interfaces.clone());
+        // As the topology manager will export it: the policy may name other
+        // config types.
+        if let Some(overlay) = self.topology.overlay(&checked) {
+            checked.overlay(&overlay);
+            checked.set(osgi::OBJECT_CLASS, interfaces);
+        }
         self.admin.check_export(&checked)?;
         Ok(Export {
             registration: self.registry.register(service, properties)?,

@@ -123,43 +123,70 @@ impl Invoker for Loopback {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+    use std::sync::Arc;
+
     use parking_lot::Mutex;
+    use serde::{Deserialize, Serialize};
 
     use super::*;
     use crate::{async_trait, remote_service};
 
+    /// Things whose copies within a process are the very same things, as
+    /// objects are in Java: what passes by value has others.
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    #[serde(from = "Vec<String>", into = "Vec<String>")]
+    struct Things(Arc<Mutex<Vec<String>>>);
+
+    impl From<Vec<String>> for Things {
+        fn from(things: Vec<String>) -> Self {
+            Self(Arc::new(Mutex::new(things)))
+        }
+    }
+
+    impl From<Things> for Vec<String> {
+        fn from(things: Things) -> Self {
+            things.0.lock().clone()
+        }
+    }
+
     #[remote_service("org.example.Shelf")]
     trait Shelf {
-        async fn put(&self, things: Vec<String>) -> Result<Vec<String>, CallError>;
+        async fn put(&self, things: Things) -> Result<Things, CallError>;
         async fn look(&self) -> Result<Vec<String>, CallError>;
     }
 
-    struct Board(Mutex<Vec<String>>);
+    #[derive(Default)]
+    struct Board(Mutex<Things>);
 
     #[async_trait]
     impl Shelf for Board {
-        async fn put(&self, mut things: Vec<String>) -> Result<Vec<String>, CallError> {
-            things.push("dust".to_owned());
+        async fn put(&self, things: Things) -> Result<Things, CallError> {
+            things.0.lock().push("dust".to_owned());
             *self.0.lock() = things.clone();
             Ok(things)
         }
 
         async fn look(&self) -> Result<Vec<String>, CallError> {
-            Ok(self.0.lock().clone())
+            Ok(self.0.lock().clone().into())
         }
     }
 
     /// Rule C01, without a network between.
     #[tokio::test]
     async fn what_one_side_changes_of_arguments_and_results_the_other_does_not_see() {
-        let board: Arc<dyn Shelf> = Arc::new(Board(Mutex::default()));
+        let board: Arc<dyn Shelf> = Arc::new(Board::default());
+        // Without anything between, all is shared.
+        let mine = Things::from(vec!["book".to_owned()]);
+        board.put(mine.clone()).await.unwrap();
+        assert_eq!(*mine.0.lock(), ["book", "dust"]);
+
         let loopback = Loopback::new(<dyn Shelf as Interface>::skeleton(board));
         let shelf = <dyn Shelf as Interface>::proxy(Arc::new(loopback));
-        let mine = vec!["book".to_owned()];
-        let mut back = shelf.put(mine.clone()).await.unwrap();
-        assert_eq!(mine, ["book"]);
-        assert_eq!(back, ["book", "dust"]);
-        back.clear();
+        let mine = Things::from(vec!["book".to_owned()]);
+        let back = shelf.put(mine.clone()).await.unwrap();
+        assert_eq!(*mine.0.lock(), ["book"]);
+        assert_eq!(*back.0.lock(), ["book", "dust"]);
+        back.0.lock().clear();
         assert_eq!(shelf.look().await.unwrap(), ["book", "dust"]);
     }
 }

@@ -100,7 +100,9 @@ pub trait Listener: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Of the kinds `ConnectionAborted`, `ConnectionReset` and `Interrupted`
-    /// for one connection that broke before it was taken; any other kind
+    /// for one connection that broke before it was taken; of the kinds
+    /// `BrokenPipe`, `InvalidInput` (as systems say of a socket that was shut
+    /// down) and `NotConnected` if there will be none any more. Any other kind
     /// concerns the listener, and is tried again after a pause.
     fn accept(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 

@@ -87,7 +87,9 @@ pub enum ServiceEventKind {
     Modified,
     /// Its properties changed, and it does not match any more.
     ModifiedEndMatch,
-    /// It is going, or gone.
+    /// It is gone. Its last properties are here; the service itself, which in
+    /// OSGi would work until all listeners returned, cannot be had any more,
+    /// because a listener reads its queue when it likes.
     Unregistering,
 }
 

@@ -150,7 +150,8 @@ fn a_listener_hears_of_matching_services_by_the_rules() {
         .register(greeter(""), props! { "n" => 1_i32 })
         .unwrap();
     let mut listener = registry.listen(None, Some(filter("(n=1)")));
-    let mut next = || listener.try_next().map(|event| event.kind);
+    let mut event = || listener.try_next();
+    let mut next = || event().map(|event| event.kind);
     assert_eq!(next(), Some(ServiceEventKind::Registered));
     there
         .set_properties(props! { "n" => 1_i32, "m" => 1_i32 })
@@ -166,8 +167,12 @@ fn a_listener_hears_of_matching_services_by_the_rules() {
     assert_eq!(next(), None, "nothing changed");
     there.unregister();
     there.unregister();
-    assert_eq!(next(), Some(ServiceEventKind::Unregistering));
-    assert_eq!(next(), None);
+    // The service is gone when this is read; what it was can be read still.
+    let gone = event().unwrap();
+    assert_eq!(gone.kind, ServiceEventKind::Unregistering);
+    assert!(gone.reference.get::<dyn Greeter>().is_none());
+    assert_eq!(gone.properties.get("n"), Some(&Value::from(1_i32)));
+    assert_eq!(event(), None);
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Demands {
         let until = match self.idle.get(id) {
             Some(until) => *until,
             None => {
-                let until = now + self.linger;
+                let until = later(now, self.linger);
                 self.idle.insert(id.clone(), until);
                 self.due.insert((until, id.clone()));
                 until
@@ -164,6 +164,12 @@ impl Demands {
         let over = self.due.iter().take_while(|(due, _)| *due <= now);
         over.map(|(_, id)| id.clone()).collect()
     }
+}
+
+/// A moment after a while, which may be as good as for ever.
+fn later(now: Instant, after: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(after).unwrap_or_else(|| now + FOR_EVER)
 }
 
 #[cfg(test)]
@@ -250,6 +256,23 @@ mod tests {
         demands.change(&news.try_next().unwrap());
         assert!(demands.wants(&blue, true, half));
         assert_eq!(demands.next_due(), Some(half + LINGER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_import_that_is_to_stay_for_ever_does() {
+        let registry = Registry::new();
+        let mut news = registry.demands().listen(|_| true);
+        let mut demands = Demands::new(Duration::MAX);
+        let blue = endpoint("blue", "a.A", props! {});
+        let start = Instant::now();
+        let tracker = registry.track::<dyn A>(None);
+        demands.change(&news.try_next().unwrap());
+        assert!(demands.wants(&blue, false, start));
+        drop(tracker);
+        demands.change(&news.try_next().unwrap());
+        assert!(demands.wants(&blue, true, start));
+        let years = start + Duration::from_secs(20 * 365 * 24 * 60 * 60);
+        assert!(demands.due(years).is_empty() && demands.wants(&blue, true, years));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod announcing;
 mod exports;
 mod imports;
+mod rests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::exports::{Export, Wanted};
+use self::imports::Imported;
+use self::rests::Rests;
 use super::demand::Demands;
 use super::policy::Import;
 use super::rules::Rules;
 use super::{Discoveries, ExportFeed};
 use crate::admin::{
-    AdminError, ExportError, ExportRegistration, ImportRegistration, PackageVersions,
-    RemoteServiceAdmin,
+    AdminError, AdminEvent, AdminEventKind, AdminReference, Announcer, EventsLost, ExportError,
+    ExportRegistration, PackageVersions, RemoteServiceAdmin,
 };
-use crate::discovery::{DiscoveryError, EndpointFeed};
+use crate::discovery::{DiscoveryError, EndpointFeed, Subscriber};
 use crate::endpoint::EndpointDescription;
 use crate::names::EndpointId;
 use crate::properties::Properties;
@@ -56,14 +59,14 @@ enum Done {
     },
     /// An announcement is taken back, or could not be.
     Withdrawn(EndpointId, Result<(), DiscoveryError>),
-    /// Exports have ended. The announcements of these endpoints were left to
-    /// others who had a share in them.
-    Closed(Vec<EndpointId>),
+    /// Exports have ended.
+    Closed,
 }
 
 pub(super) struct Manager {
     admin: RemoteServiceAdmin,
-    discoveries: Discoveries,
+    subscribers: Vec<Arc<dyn Subscriber>>,
+    announcer: Announcer,
     rules: Rules,
     versions: Arc<PackageVersions>,
     status: ExportFeed,
@@ -83,7 +86,8 @@ pub(super) struct Manager {
     generation: u64,
     /// Who says what of an endpoint, by the discovery's number (rule E07).
     known: BTreeMap<EndpointId, BTreeMap<usize, Arc<EndpointDescription>>>,
-    imports: BTreeMap<EndpointId, ImportRegistration>,
+    imports: BTreeMap<EndpointId, Imported>,
+    rests: Rests,
     demands: Demands,
     /// How many announcements were begun.
     announcements: u64,
@@ -102,8 +106,9 @@ impl Manager {
         own: EndpointFeed,
     ) -> Self {
         Self {
+            announcer: admin.announcer(discoveries.advertisers),
+            subscribers: discoveries.subscribers,
             admin,
-            discoveries,
             versions: Arc::new(rules.versions()),
             demands: Demands::new(rules.linger()),
             rules,
@@ -116,6 +121,7 @@ impl Manager {
             generation: 0,
             known: BTreeMap::new(),
             imports: BTreeMap::new(),
+            rests: Rests::default(),
             announcements: 0,
             beside: FuturesUnordered::new(),
             asking: FuturesUnordered::new(),
@@ -134,8 +140,9 @@ impl Manager {
         let mut services = registry.listen_where(move |p| exporting.export(p).is_some());
         let mut demands = registry.demands().listen(|_| true);
         let mut providers = self.admin.provider_changes();
+        let mut events = self.admin.events();
         let mut endpoints = SelectAll::new();
-        for (source, discovery) in self.discoveries.subscribers.iter().enumerate() {
+        for (source, discovery) in self.subscribers.iter().enumerate() {
             let rules = self.rules.clone();
             let scope = move |d: &Arc<EndpointDescription>| rules.import(d) != Import::Never;
             let listener = discovery.endpoints().listen(scope);
@@ -148,12 +155,14 @@ impl Manager {
             loop {
                 let retry = self.retries.first().map(|(due, _)| *due);
                 let idle = self.demands.next_due();
+                let rested = self.rests.next_due();
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return self,
                     Some(done) = self.beside.next() => self.done(done),
                     // The admin is ours, so that this cannot end before we do.
                     Ok(()) = providers.changed() => self.providers_changed(),
+                    Some(event) = events.next() => self.trouble(event),
                     Some(event) = services.next() => self.service(event),
                     Some(done) = self.asking.next() => self.done(done),
                     Some(change) = demands.next() => self.demand(&change),
@@ -163,6 +172,7 @@ impl Manager {
                     },
                     () = at(retry) => self.retry(),
                     () = at(idle) => self.idle(),
+                    () = at(rested) => self.rested(),
                 }
             }
         }
@@ -189,7 +199,28 @@ impl Manager {
                 result,
             } => self.announced(service, endpoint, number, result),
             Done::Withdrawn(endpoint, result) => announcing::withdrawn(&endpoint, result),
-            Done::Closed(shared) => self.closed(shared),
+            Done::Closed => {}
+        }
+    }
+
+    /// Rule V06: what is beyond repair is closed, and tried again.
+    ///
+    /// An event says only where to look. So one that comes late, when its
+    /// registration is another one already, does no harm; and after a loss the
+    /// events begin with what is broken.
+    fn trouble(&mut self, event: Result<AdminEvent, EventsLost>) {
+        let event = match event {
+            Ok(event) => event,
+            Err(lost) => return debug!(%lost, "looking at what is open"),
+        };
+        match (event.kind, event.reference, event.endpoint) {
+            (AdminEventKind::ExportError, AdminReference::Export(export), _) => {
+                if let Some(service) = export.service() {
+                    self.export_broke(service.id());
+                }
+            }
+            (AdminEventKind::ImportError, _, Some(endpoint)) => self.import_broke(endpoint.id()),
+            _ => {}
         }
     }
 
@@ -204,7 +235,8 @@ impl Manager {
             self.open(id);
         }
         self.imports
-            .retain(|_, import| import.description().is_some());
+            .retain(|_, import| import.registration.description().is_some());
+        self.rests.end_all();
         let known: Vec<_> = self.known.keys().cloned().collect();
         for id in known {
             self.reconcile_import(id);
@@ -213,14 +245,17 @@ impl Manager {
 
     pub(super) async fn close(mut self) {
         self.asking.clear();
-        for (_, registration) in std::mem::take(&mut self.imports) {
-            registration.close();
+        for (_, import) in std::mem::take(&mut self.imports) {
+            import.registration.close();
         }
         for (_, export) in std::mem::take(&mut self.exports) {
-            for (_, registration) in export.open {
+            for (endpoint, registration) in export.open {
+                // It goes out by itself. Where discovery is closed, as in a
+                // framework, nothing is left to take back.
+                drop(self.announcer.withdraw(&endpoint));
                 self.beside.push(Box::pin(async move {
                     registration.close().await;
-                    Done::Closed(Vec::new())
+                    Done::Closed
                 }));
             }
         }
@@ -242,7 +277,7 @@ impl Manager {
                 | Done::Asked { .. }
                 | Done::Announced { .. }
                 | Done::Withdrawn(..)
-                | Done::Closed(_) => {}
+                | Done::Closed => {}
             }
         }
     }

@@ -113,6 +113,7 @@ pub type ExportFeed = Feed<ServiceId, Arc<ExportStatus>>;
 
 /// A running topology manager.
 pub struct TopologyManager {
+    rules: rules::Rules,
     exports: ExportFeed,
     announced: EndpointFeed,
     stop: CancellationToken,
@@ -149,17 +150,24 @@ impl TopologyManager {
         let manager = manager::Manager::new(
             admin,
             discoveries,
-            rules,
+            rules.clone(),
             exports.clone(),
             announced.clone(),
         );
         let task = tokio::spawn(manager.run(registry, stop.clone()));
         Self {
+            rules,
             exports,
             announced,
             stop,
             task: AbortOnDropHandle::new(task),
         }
+    }
+
+    /// What the export of a service with these properties would have over
+    /// them; none if the service is not to be exported.
+    pub(crate) fn overlay(&self, service: &Properties) -> Option<Properties> {
+        self.rules.export(service)
     }
 
     /// How exports stand.

@@ -7,7 +7,12 @@
     reason = "in a test a panic is the report"
 )]
 
+mod replacing;
+mod sharing;
+mod trouble;
+
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -21,6 +26,7 @@ use crate::admin::{AdminEventKind, PackageVersions, VersionRule};
 use crate::discovery::{EndpointFeed, Receipt};
 use crate::distribution::{
     DistributionError, ExportRequest, Exported, ExportedEndpoint, ImportedEndpoint, Provider,
+    Trouble, Troubles,
 };
 use crate::interface::{Call, CallError, Cause, Data, Dispatch, Invoker};
 use crate::names::{EndpointId, FrameworkId, osgi};
@@ -33,6 +39,14 @@ struct Fake {
     config_type: [&'static str; 1],
     failures: Mutex<usize>,
     attempts: Mutex<Vec<Instant>>,
+    /// When something was imported.
+    imports: Mutex<Vec<Instant>>,
+    /// Whether all that is made is beyond repair as soon as it is there.
+    breaks: AtomicBool,
+    /// Where to tell of trouble, by `endpoint.id`; for what is open.
+    troubles: Arc<Mutex<HashMap<String, Troubles>>>,
+    /// The most endpoints that were open at once.
+    most: AtomicUsize,
     /// A permit for each export; none missing unless a test takes them.
     opening: Semaphore,
 }
@@ -43,30 +57,88 @@ impl Fake {
             config_type: [config_type],
             failures: Mutex::new(0),
             attempts: Mutex::default(),
+            imports: Mutex::default(),
+            breaks: AtomicBool::new(false),
+            troubles: Arc::default(),
+            most: AtomicUsize::new(0),
             opening: Semaphore::new(Semaphore::MAX_PERMITS),
         })
     }
 }
 
-struct Made;
+impl Fake {
+    fn made(&self, id: &str) -> Watched {
+        Watched {
+            id: id.to_owned(),
+            breaks: self.breaks.load(Ordering::Relaxed),
+            troubles: Arc::clone(&self.troubles),
+        }
+    }
 
-impl ExportedEndpoint for Made {
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async {})
+    /// Tells of trouble with an endpoint that is open.
+    fn trouble(&self, endpoint: &EndpointId, trouble: Trouble) {
+        let troubles = self.troubles.lock().get(endpoint.as_str()).cloned();
+        troubles.unwrap().tell(trouble);
     }
 }
 
-impl ImportedEndpoint for Made {
+fn lost() -> DistributionError {
+    DistributionError::Bind {
+        address: "192.0.2.1:80".to_owned(),
+        cause: Cause::new(std::io::Error::other("the socket is gone")),
+    }
+}
+
+/// An endpoint that has trouble when it is told to.
+struct Watched {
+    id: String,
+    breaks: bool,
+    troubles: Arc<Mutex<HashMap<String, Troubles>>>,
+}
+
+impl Watched {
+    fn hear(&self, troubles: Troubles) {
+        self.troubles
+            .lock()
+            .insert(self.id.clone(), troubles.clone());
+        if self.breaks {
+            troubles.tell(Trouble::Error(lost()));
+        }
+    }
+}
+
+impl ExportedEndpoint for Watched {
+    fn watch(&self, troubles: Troubles) {
+        self.hear(troubles);
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.troubles.lock().remove(&self.id);
+        })
+    }
+}
+
+impl ImportedEndpoint for Watched {
     fn invoker(&self) -> Arc<dyn Invoker> {
-        Arc::new(Self)
+        Arc::new(Made)
+    }
+
+    fn watch(&self, troubles: Troubles) {
+        self.hear(troubles);
     }
 
     fn update(&self, _: &EndpointDescription) -> Result<(), DistributionError> {
         Ok(())
     }
 
-    fn close(&self) {}
+    fn close(&self) {
+        self.troubles.lock().remove(&self.id);
+    }
 }
+
+struct Made;
 
 impl Invoker for Made {
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Data, CallError>> {
@@ -112,15 +184,19 @@ impl Provider for Fake {
                 "ecf.endpoint.id" => format!("fake:{}", request.endpoint_id),
                 "ecf.endpoint.id.ns" => "fake", "ecf.rsvc.id" => 1_i64,
             };
-            Ok(Exported::new(properties, Box::new(Made)))
+            let endpoint = self.made(&request.endpoint_id);
+            let open = self.troubles.lock().len() + 1;
+            self.most.fetch_max(open, Ordering::Relaxed);
+            Ok(Exported::new(properties, Box::new(endpoint)))
         })
     }
 
     fn import(
         &self,
-        _: &EndpointDescription,
+        endpoint: &EndpointDescription,
     ) -> Result<Box<dyn ImportedEndpoint>, DistributionError> {
-        Ok(Box::new(Made))
+        self.imports.lock().push(Instant::now());
+        Ok(Box::new(self.made(endpoint.id().as_str())))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -460,57 +536,6 @@ async fn a_provider_that_goes_takes_announcements_and_proxies_along() {
     assert_eq!(bench.admin.imports().len(), 1);
     assert_eq!(first.attempts.lock().len(), 1);
     drop(service);
-    bench.end().await;
-}
-
-/// Rule T03.
-#[tokio::test(start_paused = true)]
-async fn two_topology_managers_share_one_endpoint_and_one_announcement() {
-    let bench = bench(Policy::default());
-    let fake = Fake::of("c.one");
-    bench.add(&fake);
-    let discoveries = Discoveries::default().with(&bench.board);
-    let (admin, registry) = (bench.admin.clone(), &bench.registry);
-    let other = TopologyManager::start(admin, registry, discoveries, Policy::default());
-    let service = bench.register(marked(&["c.one"]));
-    bench.hear("e", props! {});
-    settled().await;
-    assert_eq!(bench.admin.exports().len(), 2);
-    assert_eq!(bench.admin.imports().len(), 2);
-    assert_eq!(fake.attempts.lock().len(), 1);
-    assert_eq!(bench.announced(), ["c.one"]);
-    // One lets go: the announcement is the other's as well.
-    other.stop().await.unwrap().close().await;
-    settled().await;
-    assert_eq!(
-        (bench.admin.exports().len(), bench.admin.imports().len()),
-        (1, 1)
-    );
-    assert_eq!(bench.announced(), ["c.one"]);
-    drop(service);
-    settled().await;
-    assert!(bench.announced().is_empty());
-    bench.end().await;
-}
-
-/// Rules T03 and T05: both let go at once.
-#[tokio::test(start_paused = true)]
-async fn a_shared_announcement_goes_with_the_last_who_wants_it() {
-    let bench = bench(Policy::default());
-    bench.add(&Fake::of("c.one"));
-    let discoveries = Discoveries::default().with(&bench.board);
-    let (admin, registry) = (bench.admin.clone(), &bench.registry);
-    let other = TopologyManager::start(admin, registry, discoveries, Policy::default());
-    let service = bench.register(marked(&["c.one"]));
-    settled().await;
-    assert_eq!(bench.announced(), ["c.one"]);
-    service.set_properties(props! { "n" => 1_i32 }).unwrap();
-    settled().await;
-    assert!(bench.announced().is_empty() && bench.admin.exports().is_empty());
-    service.set_properties(marked(&["c.one"])).unwrap();
-    settled().await;
-    assert_eq!(bench.announced(), ["c.one"]);
-    other.stop().await.unwrap().close().await;
     bench.end().await;
 }
 

@@ -53,10 +53,11 @@ impl ExportRegistration {
         Some(self.slot.endpoint()?.service().clone())
     }
 
-    /// How many registrations share the endpoint now, this one too.
-    pub(crate) fn shares(&self) -> usize {
-        let endpoint = self.slot.endpoint();
-        endpoint.map_or(0, |state| state.numbers().lock().len())
+    /// Why the endpoint is beyond repair, if its provider told so. The
+    /// registration stays open until it is closed (rules X13, V06); exported
+    /// anew, the service gets another endpoint.
+    pub fn broken(&self) -> Option<Arc<AdminError>> {
+        self.slot.endpoint()?.broken().get().cloned()
     }
 
     /// Whether the endpoint answers calls, as its provider finds out by
@@ -95,9 +96,10 @@ impl ExportRegistration {
     /// # Errors
     ///
     /// If the registration is closed or invalid, or the new properties
-    /// describe no endpoint, one of other interfaces, or one with intents that
-    /// the provider does not have: the old description then holds on (rule
-    /// U03).
+    /// describe no endpoint, or one that this endpoint cannot become: one of
+    /// other interfaces or intents, or with other properties of its config
+    /// type. The old description then holds on (rule U03); close the
+    /// registration and export the service anew (rule U06).
     pub fn update(
         &self,
         overlay: Option<&Properties>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use super::super::book::Endpoint as _;
 use super::super::{AdminError, ImportReference, PackageVersions, RemoteServiceAdmin, Shared};
 use super::{Import, Phase};
 use crate::endpoint::EndpointDescription;
@@ -44,6 +45,13 @@ impl ImportRegistration {
     /// change it.
     pub fn error(&self) -> Option<Arc<AdminError>> {
         self.slot.error()
+    }
+
+    /// Why the endpoint is beyond repair, if its provider told so. The
+    /// registration stays open until it is closed, which its owner is to do
+    /// (rule V06); imported anew, the endpoint gets another proxy.
+    pub fn broken(&self) -> Option<Arc<AdminError>> {
+        self.slot.endpoint()?.broken().get().cloned()
     }
 
     /// Why the latest update failed, if it did (rule U05).

@@ -139,6 +139,35 @@ async fn exporting_again_follows_the_service() {
     );
 }
 
+/// Rules N11 and U06: who asks for other intents, or other settings of the
+/// config type, gets an endpoint that was made with them.
+#[tokio::test]
+async fn exports_that_ask_for_another_endpoint_have_one_of_their_own() {
+    let bench = bench();
+    let (service, first) = bench.exported(marked()).await;
+    let before = first.description().unwrap();
+    let mut exports = vec![first];
+    for changed in [
+        marked().with("service.exported.intents", "osgi.basic"),
+        marked().with("c.one.port", 80_i32),
+    ] {
+        service.set_properties(changed).unwrap();
+        exports.push(bench.export(&service).await.pop().unwrap());
+    }
+    assert_eq!(bench.fake.endpoints.lock().len(), 3);
+    let now: Vec<_> = exports.iter().map(|e| e.description().unwrap()).collect();
+    assert!(
+        now[0].same_content(&before),
+        "it says what it was made with"
+    );
+    let intents: Vec<_> = now.iter().map(|d| d.intents().join(" ")).collect();
+    assert_eq!(intents, ["", "osgi.basic", ""]);
+    // Asked for as before, it is shared again.
+    service.set_properties(marked()).unwrap();
+    let again = bench.export(&service).await.pop().unwrap();
+    assert_eq!(again.description(), exports[0].description());
+}
+
 /// An export that failed is not shared: the next one tries again.
 #[tokio::test]
 async fn a_failed_export_is_not_shared() {

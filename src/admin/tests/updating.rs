@@ -107,6 +107,16 @@ async fn a_bad_update_leaves_the_old_description() {
             Value::from("i.unknown"),
             "no distribution provider has the intents i.unknown",
         ),
+        (
+            "service.exported.intents",
+            Value::from("osgi.basic"),
+            "made with none as the intents and cannot change to osgi.basic: close it and",
+        ),
+        (
+            "C.one.port",
+            Value::from(80_i32),
+            "made with no value as C.one.port and cannot change to '80': close it and",
+        ),
     ] {
         service.set_properties(marked().with(name, value)).unwrap();
         let refused = export.update(None).unwrap_err().to_string();
@@ -116,6 +126,40 @@ async fn a_bad_update_leaves_the_old_description() {
     assert!(bench.events().is_empty());
     service.set_properties(marked().with("n", 1_i32)).unwrap();
     export.update(None).unwrap();
+}
+
+/// Rules U06 and N11: neither a change of the service nor an overlay makes an
+/// endpoint say that it has what its provider was not asked for; one that has
+/// it says so for good.
+#[tokio::test]
+async fn an_endpoint_has_the_intents_and_settings_that_it_was_made_with() {
+    let bench = bench();
+    let made = marked()
+        .with("service.intents", "osgi.basic")
+        .with("c.one.port", 80_i32);
+    let (service, export) = bench.exported(made.clone()).await;
+    for overlay in [
+        props! { "service.intents" => ["osgi.basic", "i.three"] },
+        props! { "service.exported.intents.extra" => "i.three" },
+        props! { "c.one.port" => 81_i32 },
+        props! { "c.one.host" => "h" },
+    ] {
+        let refused = export.update(Some(&overlay)).unwrap_err();
+        assert!(refused.asks_for_another_endpoint(), "{refused}");
+    }
+    service
+        .set_properties(marked().with("service.intents", "osgi.basic"))
+        .unwrap();
+    let refused = export.update(None).unwrap_err().to_string();
+    assert!(refused.contains("'80' as c.one.port"), "{refused}");
+    // The same in other words, and what is another provider's, can change.
+    let same = marked()
+        .with("service.exported.intents", ["osgi.basic"])
+        .with("c.one.port", 80_i32)
+        .with("c.two.port", 80_i32);
+    service.set_properties(same).unwrap();
+    let described = export.update(None).unwrap();
+    assert_eq!(described.intents(), ["osgi.basic"]);
 }
 
 /// Rule U04.

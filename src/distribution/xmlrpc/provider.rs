@@ -1,5 +1,7 @@
 //! The provider: endpoints on one server, and callers of others' endpoints.
 
+mod watched;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +15,10 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
+use self::watched::Watched;
 use super::address::{self, LocalAddress, Reason};
 use super::probe;
+use super::server::Tell;
 use super::{Client, Registration, Server, ServerError, XmlRpcConfig, XmlRpcInvoker};
 use crate::ambient::Chance;
 use crate::distribution::{
@@ -80,6 +84,8 @@ struct Running {
     door: Door,
     /// What keeps others from reaching it, if something does.
     reach: Option<DistributionError>,
+    /// How it accepts, for its endpoints to hear of.
+    watched: Arc<Watched>,
     /// Set once the server was asked whether it answers, and did.
     answers: Arc<OnceLock<()>>,
 }
@@ -121,7 +127,10 @@ impl Exports {
         if state.closed {
             return Err(DistributionError::Closed);
         }
-        if let Some(running) = state.running.upgrade() {
+        // One that has ended stays for what shares it, until that is closed.
+        if let Some(running) = state.running.upgrade()
+            && !running.watched.has_ended()
+        {
             return Ok(running);
         }
         let mut config = self.config.server.clone();
@@ -129,7 +138,12 @@ impl Exports {
             config.address = SocketAddr::new(ip, 0).to_string();
         }
         let address = config.address.clone();
-        let server = Server::bind_on(self.config.network.as_ref(), config).await;
+        let watched = Arc::new(Watched::default());
+        let tell: Tell = {
+            let (watched, address) = (Arc::clone(&watched), address.clone());
+            Arc::new(move |accepting| watched.tell(&address, accepting))
+        };
+        let server = Server::bind_telling(self.config.network.as_ref(), config, tell).await;
         let server = server.map_err(|error| bind_error(address, error))?;
         let (url, reach) = self.url(door, server.local_addr(), server.path())?;
         let running = Arc::new(Running {
@@ -137,6 +151,7 @@ impl Exports {
             url,
             door,
             reach,
+            watched,
             answers: Arc::default(),
         });
         state.running = Arc::downgrade(&running);
@@ -212,10 +227,14 @@ impl Exports {
     /// Gives an endpoint's share of the server back; the last one ends it.
     async fn release(&self, running: Arc<Running>) {
         let mut state = self.cell(running.door).lock().await;
+        // Another may have taken the place of one that had ended.
+        let is_current = std::ptr::eq(state.running.as_ptr(), Arc::as_ptr(&running));
         let Some(running) = Arc::into_inner(running) else {
             return;
         };
-        state.running = Weak::new();
+        if is_current {
+            state.running = Weak::new();
+        }
         let local = running.server.local_addr();
         match running.server.close().await {
             Ok(()) => info!(%local, "XML-RPC server ended: nothing is exported any more"),
@@ -360,6 +379,7 @@ impl ExportedEndpoint for Endpoint {
         if let Some(reach) = &self.running.reach {
             troubles.tell(Trouble::Warning(reach.clone()));
         }
+        self.running.watched.watch(self.registration.id(), troubles);
     }
 
     /// A service is there as soon as it was added: what has to be asked is the
@@ -386,6 +406,7 @@ impl ExportedEndpoint for Endpoint {
             running,
             ..
         } = *self;
+        running.watched.forget(registration.id());
         // At once, not when somebody polls: calls under way end now.
         drop(registration);
         Box::pin(async move { exports.release(running).await })

@@ -52,8 +52,8 @@ impl Manager {
             }
             export.announcing.insert(endpoint.clone(), number);
             self.own.set(endpoint.clone(), Arc::clone(&description));
-            for discovery in &self.discoveries.advertisers {
-                match discovery.advertise(&description) {
+            for announced in self.announcer.advertise(&description) {
+                match announced {
                     Ok(receipt) => {
                         let endpoint = endpoint.clone();
                         self.beside.push(Box::pin(async move {
@@ -138,33 +138,17 @@ impl Manager {
         self.report(id);
     }
 
-    /// Takes an announcement back, if there is one.
+    /// Takes an announcement back, if there is one. One that another topology
+    /// manager made too is left to it (rule T03).
     pub(super) fn withdraw(&self, endpoint: &EndpointId) {
-        if self.own.remove(endpoint).is_some() {
-            self.take_back(endpoint);
+        if self.own.remove(endpoint).is_none() {
+            return;
         }
-    }
-
-    fn take_back(&self, endpoint: &EndpointId) {
-        for discovery in &self.discoveries.advertisers {
-            let (endpoint, receipt) = (endpoint.clone(), discovery.withdraw(endpoint));
+        for receipt in self.announcer.withdraw(endpoint) {
+            let endpoint = endpoint.clone();
             self.beside.push(Box::pin(
                 async move { Done::Withdrawn(endpoint, receipt.await) },
             ));
-        }
-    }
-
-    /// Two who let go of a shared endpoint at once each took it for the
-    /// other's to withdraw.
-    pub(super) fn closed(&mut self, shared: Vec<EndpointId>) {
-        if shared.is_empty() {
-            return;
-        }
-        let open = self.admin.exported();
-        for endpoint in shared {
-            if !open.iter().any(|description| *description.id() == endpoint) {
-                self.take_back(&endpoint);
-            }
         }
     }
 }

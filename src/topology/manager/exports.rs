@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
@@ -23,11 +24,14 @@ use crate::services::{ServiceEvent, ServiceEventKind, ServiceId, ServiceReferenc
 
 /// How long to wait before a failed export is tried again: at first up to
 /// half a second, then up to one, twice as long each time, at most a minute.
-const BACKOFF: Backoff = Backoff::new(
+pub(super) const BACKOFF: Backoff = Backoff::new(
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(60),
 );
+
+/// How long an endpoint must have worked for its next failure to be its first.
+pub(super) const LASTING: Duration = Duration::from_secs(60);
 
 /// A service that is to be exported.
 pub(super) struct Wanted {
@@ -51,6 +55,11 @@ pub(super) struct Export {
     failure: Option<TopologyError>,
     /// Whether an endpoint is missing.
     incomplete: bool,
+    /// Since when none is.
+    whole: Option<Instant>,
+    /// Why an endpoint broke that whoever makes the missing ones now took for
+    /// one that is there.
+    broke: Option<Arc<AdminError>>,
     pub(super) unannounced: Option<TopologyError>,
     backoff: Backoff,
     retry: Option<Instant>,
@@ -67,6 +76,8 @@ impl Export {
             announcing: HashMap::new(),
             failure: None,
             incomplete: false,
+            whole: None,
+            broke: None,
             unannounced: None,
             backoff: BACKOFF,
             retry: None,
@@ -91,17 +102,40 @@ impl Export {
             }
             Err(error) => self.failure = Some(error.into()),
         }
+        if let Some(error) = self.broke.take() {
+            again = true;
+            self.failure = Some(TopologyError::Endpoint(error));
+        }
         if self.open.is_empty() && self.failure.is_none() {
             self.failure = Some(TopologyError::NoProvider);
         }
         self.incomplete = self.failure.is_some();
         again
     }
+
+    /// Forgets how it stood with an endpoint.
+    fn gone(&mut self, endpoint: &EndpointId) {
+        self.announced.remove(endpoint);
+        self.announcing.remove(endpoint);
+        self.gates.forget(endpoint);
+    }
+
+    /// When to try again what failed now.
+    fn try_again(&mut self, now: Instant) -> Instant {
+        // One that breaks as soon as it is made is not to be made in a loop.
+        let lasted = self.whole.take();
+        if lasted.is_some_and(|since| now.duration_since(since) >= LASTING) {
+            self.backoff.reset();
+        }
+        let due = now + self.backoff.next_delay(&mut Chance);
+        self.retry = Some(due);
+        due
+    }
 }
 
 /// Whether a failure can be gone at the next attempt though nothing changes
 /// here.
-fn may_pass(error: &AdminError) -> bool {
+pub(super) fn may_pass(error: &AdminError) -> bool {
     match error {
         // What is wrong is in the properties or in the configuration.
         AdminError::Distribution(
@@ -112,6 +146,8 @@ fn may_pass(error: &AdminError) -> bool {
         | AdminError::Description(_)
         | AdminError::Export(_)
         | AdminError::NotPermitted(_)
+        | AdminError::PackageVersion(_)
+        | AdminError::UnknownIntents { .. }
         | AdminError::ServiceGone { .. } => false,
         _ => true,
     }
@@ -152,16 +188,27 @@ impl Manager {
             Step::Close => self.unexport(id),
             Step::Update => self.update(id),
             Step::Open => self.open(id),
-            Step::Replace => {
-                self.unexport(id);
-                self.open(id);
-            }
+            Step::Replace => self.replace(id),
+        }
+    }
+
+    /// Ends the endpoints of a service and makes others. One after the other:
+    /// old and new ones may want the same port.
+    fn replace(&mut self, id: ServiceId) {
+        match (self.end(id), self.wanted.contains_key(&id)) {
+            (Some(ended), true) if !self.opening.contains(&id) => self.open_after(id, ended),
+            (Some(ended), _) => self.beside.push(Box::pin(ended.map(|()| Done::Closed))),
+            (None, _) => self.open(id),
         }
     }
 
     /// Makes the endpoints of a service that are not there. It goes on
     /// beside: a provider that is slow holds up no other service (rule T06).
     pub(super) fn open(&mut self, id: ServiceId) {
+        self.open_after(id, std::future::ready(()));
+    }
+
+    fn open_after(&mut self, id: ServiceId, before: impl Future<Output = ()> + Send + 'static) {
         let Some(wanted) = self.wanted.get(&id) else {
             return;
         };
@@ -181,6 +228,7 @@ impl Manager {
         let (service, properties) = (wanted.reference.clone(), Arc::clone(&wanted.properties));
         let overlaid = wanted.overlaid.clone();
         self.beside.push(Box::pin(async move {
+            before.await;
             let result = admin.export_besides(&service, &overlay, &have).await;
             Done::Exported {
                 service,
@@ -219,14 +267,12 @@ impl Manager {
             .or_insert_with(|| Export::new(properties, overlaid));
         export.retry = None;
         if export.take(result) {
-            let delay = export.backoff.next_delay(&mut Chance);
-            info!(service.id = id, ?delay, "the export is tried again later");
-            let due = Instant::now() + delay;
-            export.retry = Some(due);
-            self.retries.insert((due, id));
+            self.retry_later(id);
         } else if !export.incomplete {
-            export.backoff.reset();
+            export.whole.get_or_insert_with(Instant::now);
         }
+        // What broke before it was known here was told in vain.
+        self.export_broke(id);
         self.announce(id);
         if generation == self.generation {
             self.reconcile(id);
@@ -235,6 +281,51 @@ impl Manager {
         } else {
             self.unexport(id);
         }
+    }
+
+    fn retry_later(&mut self, id: ServiceId) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        let now = Instant::now();
+        let due = export.try_again(now);
+        self.retries.insert((due, id));
+        info!(service.id = id, delay = ?due - now, "the export is tried again later");
+    }
+
+    /// Rules X13, V06: endpoints that are beyond repair are ours to close.
+    /// They are made anew later.
+    pub(super) fn export_broke(&mut self, id: ServiceId) {
+        let Some(export) = self.exports.get_mut(&id) else {
+            return;
+        };
+        let broken =
+            |(_, registration): &mut (_, ExportRegistration)| registration.broken().is_some();
+        let broken: Vec<_> = export.open.extract_if(.., broken).collect();
+        if broken.is_empty() {
+            return;
+        }
+        for (endpoint, registration) in &broken {
+            export.gone(endpoint);
+            let error = registration.broken();
+            if self.opening.contains(&id) {
+                export.broke.clone_from(&error);
+            }
+            export.failure = error.map(TopologyError::Endpoint);
+            export.incomplete = true;
+        }
+        // First, so that as few callers as can be meet what is broken.
+        for (endpoint, _) in &broken {
+            self.withdraw(endpoint);
+        }
+        self.beside.push(Box::pin(async move {
+            for (_, registration) in broken {
+                registration.close().await;
+            }
+            Done::Closed
+        }));
+        self.retry_later(id);
+        self.report(id);
     }
 
     /// Tries again what is due (rule T06).
@@ -276,6 +367,12 @@ impl Manager {
         export.announcing.clear();
         for (_, registration) in &export.open {
             if let Err(error) = registration.update(overlay.as_ref()) {
+                // What shapes an endpoint of the default config type is not
+                // seen in the properties alone.
+                if error.asks_for_another_endpoint() {
+                    info!(service.id = id, %error, "the export is made anew");
+                    return self.replace(id);
+                }
                 error!(service.id = id, %error, "the export keeps its old properties");
                 export.failure = Some(TopologyError::Endpoint(Arc::new(error)));
             }
@@ -289,29 +386,25 @@ impl Manager {
     }
 
     fn unexport(&mut self, id: ServiceId) {
-        let Some(export) = self.exports.remove(&id) else {
-            return;
-        };
-        self.status.remove(&id);
-        let mut shared = Vec::new();
-        for (endpoint, registration) in &export.open {
-            // Another topology manager may announce it too (rule T03).
-            if registration.shares() > 1 {
-                if self.own.remove(endpoint).is_some() {
-                    shared.push(endpoint.clone());
-                }
-            } else {
-                // Withdrawn first, so that as few callers as can be meet a
-                // closed door.
-                self.withdraw(endpoint);
-            }
+        if let Some(ended) = self.end(id) {
+            self.beside.push(Box::pin(ended.map(|()| Done::Closed)));
         }
-        self.beside.push(Box::pin(async move {
+    }
+
+    /// Lets go of a service's endpoints; what is given is ready when they
+    /// have ended.
+    fn end(&mut self, id: ServiceId) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let export = self.exports.remove(&id)?;
+        self.status.remove(&id);
+        // First, so that as few callers as can be meet a closed door.
+        for (endpoint, _) in &export.open {
+            self.withdraw(endpoint);
+        }
+        Some(async move {
             for (_, registration) in &export.open {
                 registration.close().await;
             }
-            Done::Closed(shared)
-        }));
+        })
     }
 
     /// Takes back what has ended without us: with its provider, say.
@@ -322,12 +415,12 @@ impl Manager {
                 let open = registration.description().is_some();
                 if !open {
                     ended.push(endpoint.clone());
-                    export.announced.remove(endpoint);
-                    export.announcing.remove(endpoint);
-                    export.gates.forget(endpoint);
                 }
                 open
             });
+            for endpoint in &ended {
+                export.gone(endpoint);
+            }
         }
         for endpoint in ended {
             self.withdraw(&endpoint);
@@ -345,8 +438,7 @@ impl Manager {
         let endpoints: Vec<_> = descriptions.collect();
         let announced = |endpoint: &&Arc<EndpointDescription>| {
             let announcing = export.announcing.contains_key(endpoint.id());
-            let announced =
-                self.discoveries.advertisers.is_empty() || export.announced.contains(endpoint.id());
+            let announced = self.announcer.is_mute() || export.announced.contains(endpoint.id());
             announced && announcing
         };
         let waits = |endpoint: &&Arc<EndpointDescription>| {

@@ -3,16 +3,24 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::super::plan::{self, Step};
 use super::super::policy::Import;
 use super::Manager;
+use super::exports::may_pass;
 use crate::admin::ImportRegistration;
+use crate::ambient::Chance;
 use crate::endpoint::EndpointDescription;
 use crate::feed::Change;
 use crate::names::EndpointId;
 use crate::services::{Demand, DemandId};
+
+/// An endpoint that is imported.
+pub(super) struct Imported {
+    pub(super) registration: ImportRegistration,
+    since: Instant,
+}
 
 type EndpointChange = Change<EndpointId, Arc<EndpointDescription>>;
 
@@ -38,11 +46,14 @@ impl Manager {
     }
 
     pub(super) fn reconcile_import(&mut self, id: EndpointId) {
-        let actual = self
-            .imports
-            .get(&id)
-            .and_then(ImportRegistration::description);
-        let wanted = self.wanted_import(&id, actual.is_some());
+        let actual = self.imports.get(&id);
+        let actual = actual.and_then(|import| import.registration.description());
+        let mut wanted = self.wanted_import(&id, actual.is_some());
+        if !self.known.contains_key(&id) {
+            self.rests.forget(&id);
+        } else if actual.is_none() && wanted.as_ref().is_some_and(|w| self.rests.holds(w)) {
+            wanted = None;
+        }
         match (plan::import(wanted.as_deref(), actual.as_deref()), wanted) {
             (Step::Keep, _) => {}
             (Step::Close, _) | (_, None) => self.unimport(&id),
@@ -52,10 +63,10 @@ impl Manager {
                 self.import(id, &wanted);
             }
             (Step::Update, Some(wanted)) => {
-                let Some(registration) = self.imports.get(&id) else {
+                let Some(import) = self.imports.get(&id) else {
                     return;
                 };
-                if let Err(error) = registration.update(&wanted) {
+                if let Err(error) = import.registration.update(&wanted) {
                     warn!(endpoint = %wanted, %error, "the import is made anew");
                     self.unimport(&id);
                     self.import(id, &wanted);
@@ -117,20 +128,60 @@ impl Manager {
         }
     }
 
-    /// One that fails is told by the admin, and tried again when the endpoint
-    /// or the providers change: what is wrong is in the description.
+    /// One that fails is told by the admin. It is tried again when the
+    /// endpoint or the providers change, and before that if it may pass (rule
+    /// T06).
     fn import(&mut self, id: EndpointId, description: &Arc<EndpointDescription>) {
         let versions = &self.versions;
-        if let Some(registration) = self.admin.import_fitting(description, versions)
-            && registration.error().is_none()
-        {
-            self.imports.insert(id, registration);
+        let Some(registration) = self.admin.import_fitting(description, versions) else {
+            return;
+        };
+        if let Some(error) = registration.error() {
+            if may_pass(&error) {
+                self.rest(description, None);
+            }
+            return;
         }
+        let since = Instant::now();
+        let import = Imported {
+            registration,
+            since,
+        };
+        self.imports.insert(id, import);
     }
 
     fn unimport(&mut self, id: &EndpointId) {
-        if let Some(registration) = self.imports.remove(id) {
-            registration.close();
+        if let Some(import) = self.imports.remove(id) {
+            import.registration.close();
+        }
+    }
+
+    /// Rule V06: an import that is beyond repair is ours to close. It is tried
+    /// again later.
+    pub(super) fn import_broke(&mut self, id: &EndpointId) {
+        let import = self.imports.get(id);
+        let Some(import) = import.filter(|import| import.registration.broken().is_some()) else {
+            return;
+        };
+        let (since, described) = (import.since, import.registration.description());
+        self.unimport(id);
+        if let Some(described) = described {
+            self.rest(&described, Some(since));
+        }
+        // Another source may describe it otherwise.
+        self.reconcile_import(id.clone());
+    }
+
+    fn rest(&mut self, described: &Arc<EndpointDescription>, since: Option<Instant>) {
+        let now = Instant::now();
+        let delay = self.rests.begin(described, since, now, &mut Chance);
+        info!(endpoint = %described, ?delay, "the import is tried again later");
+    }
+
+    /// Tries again what has rested.
+    pub(super) fn rested(&mut self) {
+        for id in self.rests.over(Instant::now()) {
+            self.reconcile_import(id);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The provider without peers: where it listens, and what it tells.
 
+mod accepting;
 mod intents;
+mod machine;
+mod managed;
 
 use std::sync::mpsc;
 

@@ -1,0 +1,66 @@
+//! What a provider is asked for when it makes an endpoint.
+
+use std::collections::BTreeSet;
+
+use super::super::wish::required_intents;
+use super::AdminError;
+use crate::properties::{self, Properties, Value};
+
+/// The intents of an endpoint, and the properties of its config type. A
+/// provider reads them once.
+#[derive(PartialEq)]
+pub(super) struct Demands {
+    intents: BTreeSet<String>,
+    /// Those that begin with the config type and a full stop.
+    config: Properties,
+}
+
+impl Demands {
+    pub(super) fn of(config_type: &str, properties: &Properties) -> Self {
+        let prefix = format!("{config_type}.");
+        let config = properties.iter();
+        let config = config.filter(|(name, _)| properties::name_starts_with(name, &prefix));
+        Self {
+            intents: required_intents(properties).into_iter().collect(),
+            config: config.map(|(name, value)| (name, value.clone())).collect(),
+        }
+    }
+
+    /// Whether an endpoint that was made with these can stand for the others.
+    pub(super) fn check(&self, asked: &Self) -> Result<(), AdminError> {
+        if self.intents != asked.intents {
+            return Err(AdminError::OtherExport {
+                what: "the intents".to_owned(),
+                exported: listed(&self.intents),
+                asked: listed(&asked.intents),
+            });
+        }
+        let names = self.config.iter().chain(asked.config.iter());
+        for (name, _) in names {
+            let (before, after) = (self.config.get(name), asked.config.get(name));
+            if before != after {
+                return Err(AdminError::OtherExport {
+                    what: name.to_owned(),
+                    exported: shown(before),
+                    asked: shown(after),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listed(intents: &BTreeSet<String>) -> String {
+    if intents.is_empty() {
+        return "none".to_owned();
+    }
+    intents
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "no value".to_owned(), |value| format!("'{value}'"))
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::task::JoinSet;
 
+use super::grpc::panic_text;
 use super::state::Shared;
 
 /// Tasks that end with the registry.
@@ -34,11 +35,9 @@ impl Tasks {
         let shared = Arc::clone(&self.shared);
         self.running.spawn(async move {
             if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
                 tracing::error!(
                     task = what,
-                    panic = text.unwrap_or("without words"),
+                    panic = panic_text(&*panic),
                     "a task of the embedded registry panicked, and so the registry closes. This is \
                      a defect of it"
                 );

@@ -25,6 +25,7 @@ const PROBE: Duration = Duration::from_secs(15);
 const UNANSWERED: Duration = Duration::from_secs(150);
 
 /// How long a client may take to agree on TLS.
+#[cfg(feature = "tls")]
 const HANDSHAKE: Duration = Duration::from_secs(120);
 /// Clients that agree on TLS at a time; more wait to be accepted.
 const HANDSHAKES: usize = 1024;
@@ -68,6 +69,7 @@ pub(crate) fn attached(
 /// One address. It can be dropped at any await, and with it the handshakes.
 struct Arrivals {
     listener: TcpListener,
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there is none"))]
     tls: Option<Acceptor>,
     /// Each gives nothing if it failed.
     handshakes: FuturesUnordered<BoxFuture<'static, Option<Cuttable>>>,
@@ -85,14 +87,29 @@ impl Arrivals {
                 }
                 (socket, peer) = accept(&self.listener), if self.handshakes.len() < HANDSHAKES => {
                     tune(&socket, peer);
-                    let Some(tls) = &self.tls else {
-                        return Cuttable::new(socket, &self.ending);
-                    };
-                    let handshake = handshake(tls.clone(), socket, peer, self.ending.clone());
-                    self.handshakes.push(Box::pin(handshake));
+                    if let Some(connection) = self.begin(socket, peer) {
+                        return connection;
+                    }
                 }
             }
         }
+    }
+
+    /// The connection, unless TLS comes first.
+    #[cfg(feature = "tls")]
+    fn begin(&mut self, socket: TcpStream, peer: SocketAddr) -> Option<Cuttable> {
+        let Some(tls) = &self.tls else {
+            return Some(Cuttable::new(socket, &self.ending));
+        };
+        let handshake = handshake(tls.clone(), socket, peer, self.ending.clone());
+        self.handshakes.push(Box::pin(handshake));
+        None
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unnecessary_wraps, reason = "as with TLS")]
+    fn begin(&mut self, socket: TcpStream, _: SocketAddr) -> Option<Cuttable> {
+        Some(Cuttable::new(socket, &self.ending))
     }
 }
 
@@ -126,12 +143,6 @@ async fn handshake(
             None
         }
     }
-}
-
-#[cfg(not(feature = "tls"))]
-#[allow(clippy::unused_async, reason = "as with TLS")]
-async fn handshake(tls: Acceptor, _: TcpStream, _: SocketAddr, _: Ending) -> Option<Cuttable> {
-    match tls {}
 }
 
 /// Lets answers go at once, and has the system notice when the other host is gone.

@@ -20,7 +20,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use self::limit::Limited;
-pub(crate) use self::limit::reworded;
+pub(crate) use self::limit::{panic_text, reworded};
 pub(crate) use self::maintenance::VERSION;
 use super::settings::Settings;
 use super::state::Shared;

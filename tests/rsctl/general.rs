@@ -126,7 +126,8 @@ async fn a_file_of_settings_that_is_wrong_spoils_no_completions() {
 async fn a_full_disk_behind_stderr_does_not_change_how_it_ends() {
     let program = env!("CARGO_BIN_EXE_rsctl");
     let full = std::fs::File::options().write(true).open("/dev/full");
-    let status = std::process::Command::new(program)
+    let mut command = std::process::Command::new(program);
+    let status = crate::support::process::without_settings(&mut command)
         .args(["--endpoints", "127.0.0.1:1", "tree"])
         .stderr(full.unwrap())
         .status();

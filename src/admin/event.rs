@@ -46,7 +46,9 @@ pub enum AdminEventKind {
     ExportUnregistration,
     /// An import was closed.
     ImportUnregistration,
-    /// An import failed, or its endpoint is beyond repair.
+    /// An import failed, or its endpoint is beyond repair. A registration
+    /// that was valid stays open until its owner closes it, which it should
+    /// (rule V06).
     ImportError,
     /// An export failed, or its endpoint is beyond repair. A registration
     /// that was valid stays open until it is closed (rules X13, V06).

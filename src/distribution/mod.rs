@@ -86,7 +86,8 @@ pub enum DistributionError {
 pub enum Trouble {
     /// It works still.
     Warning(DistributionError),
-    /// It is beyond repair.
+    /// It is beyond repair. Whoever exported or imported it is to close it;
+    /// the [topology manager](crate::topology) does, and tries again.
     Error(DistributionError),
 }
 

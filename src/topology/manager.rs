@@ -92,6 +92,9 @@ pub(super) struct Manager {
     /// How many announcements were begun.
     announcements: u64,
     beside: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// What discovery was asked for, which goes on by itself. Nobody waits for
+    /// it at the end: it may take as long as etcd is away.
+    receipts: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Endpoints that are asked whether they answer. Nobody waits for them at
     /// the end.
     asking: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -124,6 +127,7 @@ impl Manager {
             rests: Rests::default(),
             announcements: 0,
             beside: FuturesUnordered::new(),
+            receipts: FuturesUnordered::new(),
             asking: FuturesUnordered::new(),
         }
     }
@@ -160,6 +164,7 @@ impl Manager {
                     biased;
                     () = stop.cancelled() => return self,
                     Some(done) = self.beside.next() => self.done(done),
+                    Some(done) = self.receipts.next() => self.done(done),
                     // The admin is ours, so that this cannot end before we do.
                     Ok(()) = providers.changed() => self.providers_changed(),
                     Some(event) = events.next() => self.trouble(event),
@@ -245,6 +250,7 @@ impl Manager {
 
     pub(super) async fn close(mut self) {
         self.asking.clear();
+        self.receipts.clear();
         for (_, import) in std::mem::take(&mut self.imports) {
             import.registration.close();
         }
@@ -259,25 +265,15 @@ impl Manager {
                 }));
             }
         }
-        // Discovery is closed by now, so that its receipts are ready too.
         while let Some(done) = self.beside.next().await {
-            match done {
-                Done::Exported {
-                    result: Ok(registrations),
-                    ..
-                } => {
-                    for registration in registrations {
-                        registration.close().await;
-                    }
+            if let Done::Exported {
+                result: Ok(registrations),
+                ..
+            } = done
+            {
+                for registration in registrations {
+                    registration.close().await;
                 }
-                Done::Withdrawn(endpoint, Err(error)) => {
-                    debug!(%endpoint, %error, "withdrawn by the end of the session");
-                }
-                Done::Exported { .. }
-                | Done::Asked { .. }
-                | Done::Announced { .. }
-                | Done::Withdrawn(..)
-                | Done::Closed => {}
             }
         }
     }

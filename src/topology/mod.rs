@@ -196,7 +196,8 @@ impl TopologyManager {
 }
 
 impl StoppedTopology {
-    /// Closes all imports and exports, and waits for their ends.
+    /// Takes back what is announced, and closes all imports and exports. Waits
+    /// for the ends of these, and not for discovery.
     pub async fn close(self) {
         self.0.close().await;
     }

@@ -56,7 +56,7 @@ impl Manager {
                 match announced {
                     Ok(receipt) => {
                         let endpoint = endpoint.clone();
-                        self.beside.push(Box::pin(async move {
+                        self.receipts.push(Box::pin(async move {
                             Done::Announced {
                                 service: id,
                                 endpoint,
@@ -146,7 +146,7 @@ impl Manager {
         }
         for receipt in self.announcer.withdraw(endpoint) {
             let endpoint = endpoint.clone();
-            self.beside.push(Box::pin(
+            self.receipts.push(Box::pin(
                 async move { Done::Withdrawn(endpoint, receipt.await) },
             ));
         }

@@ -134,3 +134,23 @@ async fn what_a_manager_announced_that_was_dropped_goes_with_those_who_are_left(
     assert!(bench.announced().is_empty());
     bench.end().await;
 }
+
+/// Rule C04: an end takes back what was announced, and waits for nobody.
+#[tokio::test(start_paused = true)]
+async fn a_manager_ends_though_discovery_never_answers() {
+    let bench = bench(Policy::default());
+    bench.add(&Fake::of("c.one"));
+    bench.board.silent.store(true, Ordering::Relaxed);
+    let gone = bench.register(marked(&["c.one"]));
+    let service = bench.register(marked(&["c.one"]));
+    settled().await;
+    drop(gone);
+    settled().await;
+    assert_eq!(bench.announced(), ["c.one"]);
+    assert_eq!(bench.status(&service).unannounced, 1);
+    let board = Arc::clone(&bench.board);
+    let ended = tokio::time::timeout(Duration::from_secs(1), bench.end());
+    ended.await.unwrap();
+    assert!(board.announced.lock().is_empty());
+    drop(service);
+}

@@ -169,6 +169,32 @@ async fn an_export_that_may_not_be_written_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn an_export_that_may_no_longer_be_written_is_told_so_and_tried_again() {
+    let all = top("");
+    let write = ["readwrite", "--prefix", all.as_str()];
+    let etcd = with_ada(EtcdVersion::V3_5, &[&write]).await;
+    let export = export(&etcd, ALICE).args(["--set", "etcd.lease_ttl=10"]);
+    let export = export.start();
+    export.says("exported a.A as endpoint ").await;
+    grant(&etcd, &["read", "--prefix", &all]).await;
+    // What is taken away it writes again.
+    let endpoints = format!("{}/", top(ALICE));
+    etcd.etcdctl(&["del", "--prefix", &endpoints]).await;
+    is_told(&export, "denied, trying goes on: ").await;
+    grant(&etcd, &write).await;
+    export.notes(" denies it no more").await;
+    assert_eq!(etcd.get_prefix(&endpoints).await.len(), 1);
+    let ran = export.stop("TERM").await;
+    let told = ran.stderr.matches("trying goes on").count();
+    assert_eq!(
+        told, 1,
+        "each once, however often it was tried: {}",
+        ran.stderr
+    );
+    ran.good();
+}
+
+#[tokio::test]
 async fn a_framework_that_may_not_read_is_told_at_once() {
     let etcd = with_ada(EtcdVersion::V3_5, &[]).await;
     for command in [

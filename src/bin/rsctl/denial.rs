@@ -1,16 +1,22 @@
 //! Being denied, which waiting does not end: who may not write is to hear of it at once.
 
-use osgi_remote::keyspace::Error;
+use osgi_remote::keyspace::{Error, SessionStatus};
+use tokio::sync::watch;
 
-/// Whether etcd says no, or TLS does not come about.
+use crate::failure::Failure;
+
+/// Whether etcd says no.
 pub(crate) fn is_denial(error: &Error) -> bool {
     matches!(
         error,
-        Error::Denied { .. }
-            | Error::Authenticate { .. }
-            | Error::NotPermitted { .. }
-            | Error::Tls { .. }
+        Error::Denied { .. } | Error::Authenticate { .. } | Error::NotPermitted { .. }
     )
+}
+
+/// Whether waiting does not end it, where nothing went well before: etcd says no, or TLS does not
+/// come about. Later, TLS that does not may be a server that is just started anew.
+pub(crate) fn is_hopeless(error: &Error) -> bool {
+    is_denial(error) || matches!(error, Error::Tls { .. })
 }
 
 /// From which moment on a session's denials count: its last error stays when all is well again.
@@ -29,8 +35,8 @@ impl Since {
         }
     }
 
-    /// From now on, where so much failed before. The session was let in already: what TLS does not
-    /// come about now is an outage, as of a server that is just started anew.
+    /// From now on, where so much failed before. The session was let in already: if TLS does not
+    /// come about now it is an outage.
     pub(crate) fn now(failures: u64) -> Self {
         Self {
             failures,
@@ -42,12 +48,25 @@ impl Since {
     ///
     /// One server's no is the whole cluster's. With TLS, each server has its own certificate.
     pub(crate) fn denial(self, failures: u64, error: Option<&Error>) -> Option<&Error> {
-        let error = error.filter(|error| is_denial(error))?;
+        let error = error.filter(|error| is_hopeless(error))?;
         let needed = match error {
             Error::Tls { .. } => self.servers.max(1),
             _ => 1,
         };
         (failures.saturating_sub(self.failures) >= needed).then_some(error)
+    }
+
+    /// Ends when a session is denied something.
+    pub(crate) async fn denied(self, mut session: watch::Receiver<SessionStatus>) -> Failure {
+        let is_denied = |status: &SessionStatus| {
+            let error = status.last_error.as_ref();
+            self.denial(status.counts.failures, error).is_some()
+        };
+        let status = session.wait_for(is_denied).await;
+        match status.map(|status| status.last_error.clone()) {
+            Ok(Some(error)) => error.into(),
+            _ => Failure::failed("the session ended by itself"),
+        }
     }
 }
 

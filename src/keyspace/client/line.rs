@@ -112,7 +112,8 @@ impl Line {
                 Ok(up) => {
                     let tls = self.options.tls(&endpoint).is_some();
                     let answer = self.call(&up, asked, repeat, &work).await;
-                    answer.map_err(|failure| match line.fresh {
+                    let is_first = line.fresh && !up.answered.load(Ordering::Relaxed);
+                    answer.map_err(|failure| match is_first {
                         true => failure.of_first_call(tls),
                         false => failure,
                     })

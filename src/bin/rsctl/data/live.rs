@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::held::Held;
 use super::{Rules, Snapshot, Source};
-use crate::denial::is_denial;
+use crate::denial::{is_denial, is_hopeless};
 use crate::failure::Failure;
 use crate::output;
 
@@ -218,7 +218,7 @@ impl View {
 /// An error that waiting does not end.
 fn hopeless(status: &WatchStatus) -> Option<&Error> {
     let error = status.last_error.as_ref();
-    error.filter(|error| is_denial(error))
+    error.filter(|error| is_hopeless(error))
 }
 
 /// Tells of a view's connection and of what it holds, and lets suspects go in time.
@@ -273,9 +273,10 @@ fn tell_lost(name: &str, status: &WatchStatus) {
         .unwrap_or_default();
     let error = output::printable(&error);
     output::note(&if status.synced.is_some() {
-        let what = match hopeless(status) {
-            Some(_) => "reading is denied",
-            None => "the connection to etcd is lost",
+        let what = if status.last_error.as_ref().is_some_and(is_denial) {
+            "reading is denied"
+        } else {
+            "the connection to etcd is lost"
         };
         format!("{name}: {what}, and what was read is kept: {error}")
     } else {

@@ -209,10 +209,11 @@ async fn first(mut updates: HealthUpdates, denial: impl Fn(&Health) -> Option<Er
     }
 }
 
-/// What keeps the session from writing, if etcd says no.
+/// What keeps the session from writing, if etcd says no. On the way to the next attempt it is still
+/// so.
 pub(crate) fn denied_now(health: &Health) -> Option<&Error> {
     let error = health.session_error.as_ref();
-    error.filter(|error| health.session == SessionPhase::Connecting && is_denial(error))
+    error.filter(|error| health.session != SessionPhase::Held && is_denial(error))
 }
 
 /// What an error of the framework means for the exit code.
@@ -265,6 +266,15 @@ impl Connection {
             return std::future::pending().await;
         };
         while let Some(health) = updates.changed().await {
+            // A session that is on its way, as after somebody deleted a key of it, has lost nothing;
+            // where it comes to is told.
+            let on_its_way = matches!(
+                health.session,
+                SessionPhase::Granting | SessionPhase::Reconciling
+            );
+            if on_its_way && health.stale_since.is_none() {
+                continue;
+            }
             let now = health.is_connected();
             let before = match self.connected {
                 Some(before) => before,

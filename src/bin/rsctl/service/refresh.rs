@@ -53,7 +53,7 @@ pub(super) async fn leased(
         biased;
         () = &mut stopped => return close(&session, words, place).await,
         registered = session.ready_within(limit) => registered.map_err(Failure::from),
-        denial = denied(&session, since) => Err(denial),
+        denial = since.denied(session.status()) => Err(denial),
     };
     let registered = match registered {
         Ok(registered) => registered,
@@ -83,20 +83,6 @@ pub(super) async fn leased(
         if let Some(news) = news {
             note(&format!("{words}: {news}"));
         }
-    }
-}
-
-/// Ends when etcd denies the registration.
-async fn denied(session: &Session, since: Since) -> Failure {
-    let mut status = session.status();
-    let is_denied = |status: &SessionStatus| {
-        let error = status.last_error.as_ref();
-        since.denial(status.counts.failures, error).is_some()
-    };
-    let status = status.wait_for(is_denied).await;
-    match status.map(|status| status.last_error.clone()) {
-        Ok(Some(error)) => error.into(),
-        _ => Failure::failed("the session ended by itself"),
     }
 }
 

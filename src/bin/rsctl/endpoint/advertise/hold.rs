@@ -1,5 +1,6 @@
 //! The session that holds what is advertised.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -137,8 +138,9 @@ async fn put(session: &Session, written: &[Written]) -> Result<(), Failure> {
     } else {
         ProgressBar::new(written.len() as u64).with_message("keys")
     };
-    let mut status = session.status();
+    let status = session.status();
     let since = Since::now(status.borrow().counts.failures);
+    let mut denied = pin!(since.denied(status));
     let puts = written
         .iter()
         .map(|one| session.put(one.key.clone(), one.value.clone()));
@@ -153,24 +155,11 @@ async fn put(session: &Session, written: &[Written]) -> Result<(), Failure> {
                 }
                 None => break,
             },
-            denial = denied(&mut status, since) => return Err(denial),
+            denial = &mut denied => return Err(denial),
         }
     }
     progress.finish_and_clear();
     Ok(())
-}
-
-/// Ends when etcd denies what is to be written.
-async fn denied(status: &mut watch::Receiver<SessionStatus>, since: Since) -> Failure {
-    let is_denied = |status: &SessionStatus| {
-        let error = status.last_error.as_ref();
-        since.denial(status.counts.failures, error).is_some()
-    };
-    let status = status.wait_for(is_denied).await;
-    match status.map(|status| status.last_error.clone()) {
-        Ok(Some(error)) => error.into(),
-        _ => Failure::failed("the session ended by itself"),
-    }
 }
 
 /// Tells of the session's troubles and of their end.

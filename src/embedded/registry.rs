@@ -308,6 +308,12 @@ impl Registry {
         etcd_client::Client::from_channel(self.channel(), None).await
     }
 
+    /// Waits until it serves no more, which it does by itself only because of a defect of its own: then
+    /// the log tells of an error. Cancellation safe.
+    pub async fn closed(&self) {
+        self.shared.closing().cancelled().await;
+    }
+
     /// Ends it in order: no more connections come in, watches and keepalives are told, calls that
     /// are open end. What does not within a second is cut, also where a client does not read. Then
     /// no task is left, and the ports are free. If this is dropped before, the registry ends as if

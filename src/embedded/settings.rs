@@ -161,7 +161,8 @@ impl Settings {
 
     /// How long a client may take to answer such a ping before its connection is ended, and its
     /// watches with it; from 1 s to a year. A client that takes nothing of what is written to it is ended
-    /// after this and [`Settings::keepalive_interval`] together. Default: 20 s, as etcd's
+    /// after this and [`Settings::keepalive_interval`] together; over TCP on Linux, where that is sooner,
+    /// after two and a half minutes. Default: 20 s, as etcd's
     /// `--grpc-keepalive-timeout`.
     #[must_use]
     pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {

@@ -206,7 +206,7 @@ impl State {
         if cost == 0 {
             return Ok(());
         }
-        let present = self.store.live_bytes() + LEASE * self.leases.len();
+        let present = self.present_bytes();
         // In a quota that even the present passes, forgetting what was would help nobody.
         let left = self.quota_bytes.checked_sub(present + cost);
         if let (Some(left), Some(_)) = (left, self.keep_bytes) {
@@ -219,6 +219,15 @@ impl State {
         }
         self.full = full;
         if full { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
+    /// About what keys and leases take.
+    pub(crate) fn present_bytes(&self) -> usize {
+        self.store.live_bytes() + LEASE * self.leases.len()
+    }
+
+    pub(crate) fn quota_bytes(&self) -> usize {
+        self.quota_bytes
     }
 
     fn free_lease_id(&mut self) -> i64 {

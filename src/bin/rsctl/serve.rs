@@ -13,6 +13,9 @@ use crate::output::note;
 use crate::signals;
 use crate::time::duration_above_zero;
 
+/// etcd's own.
+const QUOTA: usize = 2_147_483_648;
+
 /// Serve a registry in memory that speaks etcd's API, until it is stopped.
 ///
 /// For development, tests and demonstrations: it is one member, and what is in it goes with it.
@@ -41,8 +44,9 @@ pub(crate) struct Args {
     /// How many bytes the history may have, in memory; 0 for no bound.
     #[arg(long, value_name = "BYTES", default_value_t = 268_435_456)]
     keep_bytes: usize,
-    /// How many bytes there may be in all: past it, puts and new leases are refused as by etcd.
-    #[arg(long, value_name = "BYTES", default_value_t = 2_147_483_648)]
+    /// How many bytes there may be in all: past it, puts and new leases are refused as by etcd; 0 for
+    /// the default.
+    #[arg(long, value_name = "BYTES", default_value_t = QUOTA)]
     quota_backend_bytes: usize,
     /// After how long without a word a client is asked whether it is there.
     #[arg(long, value_name = "TIME", value_parser = duration_above_zero, default_value = "2h")]
@@ -71,7 +75,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         .name(&args.name)
         .keep_revisions((args.keep_revisions > 0).then_some(args.keep_revisions))
         .keep_bytes((args.keep_bytes > 0).then_some(args.keep_bytes))
-        .quota_bytes(args.quota_backend_bytes)
+        .quota_bytes(match args.quota_backend_bytes {
+            0 => QUOTA,
+            bytes => bytes,
+        })
         .keepalive_interval(args.grpc_keepalive_interval)
         .keepalive_timeout(args.grpc_keepalive_timeout)
         .max_request_bytes(args.max_request_bytes)
@@ -98,12 +105,20 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         let line = || format!("listening on {}", listening.url);
         context.output.event(&listening, line)
     });
-    if shown.is_ok() {
-        stopped.await;
-        note("stopping; what is registered here goes");
-    }
+    let ended = match shown {
+        Ok(()) => tokio::select! {
+            _ = stopped => {
+                note("stopping; what is registered here goes");
+                Ok(())
+            }
+            () = registry.closed() => {
+                Err(Failure::failed("the registry closed by itself, because of a defect of it"))
+            }
+        },
+        Err(failure) => Err(failure),
+    };
     registry.shutdown().await;
-    shown
+    ended
 }
 
 fn failure(error: Error) -> Failure {

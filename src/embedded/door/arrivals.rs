@@ -19,14 +19,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After so long without a sign of the other host it is asked for one, and again, as by Go and so by
 /// etcd. A host that lost its power is noticed after ten times this.
 const PROBE: Duration = Duration::from_secs(15);
-/// The same for a host that is to take something and does not say that it did. Linux tries for a
-/// quarter of an hour otherwise.
+/// The same for a host that is to take something and does not. Linux tries for a quarter of an hour
+/// otherwise. It ends a host as well that answers and takes nothing for so long, because its program
+/// does not read: its watches begin again where they were.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNANSWERED: Duration = Duration::from_secs(150);
 
 /// How long a client may take to agree on TLS.
 #[cfg(feature = "tls")]
-const HANDSHAKE: Duration = Duration::from_secs(120);
+const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Clients that agree on TLS at a time; more wait to be accepted.
 const HANDSHAKES: usize = 1024;
 

@@ -41,12 +41,14 @@ impl PbMaintenanceService for Context {
         _: Request<PbStatusRequest>,
     ) -> Result<Response<PbStatusResponse>, Status> {
         let response = self.shared.with(|state, _| {
-            let size = i64::try_from(state.store.bytes()).unwrap_or(i64::MAX);
+            let number = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+            let size = number(state.present_bytes() + state.store.kept_bytes());
             PbStatusResponse {
                 header: Some(state.header()),
                 version: VERSION.to_owned(),
                 db_size: size,
                 db_size_in_use: size,
+                db_size_quota: number(state.quota_bytes()),
                 leader: state.identity.member_id,
                 raft_index: state.applied,
                 raft_applied_index: state.applied,

@@ -14,6 +14,11 @@ impl Store {
     /// Forgets the versions that no read at `revision` or later can see, and
     /// the history before it. The work is that of the commits forgotten.
     pub(crate) fn compact(&mut self, revision: i64) -> Result<(), Error> {
+        self.compact_to(revision, survivors)
+    }
+
+    /// Leaves of the revision that it ends with what `left` makes of it.
+    fn compact_to(&mut self, revision: i64, left: fn(&Commit) -> Commit) -> Result<(), Error> {
         if revision <= self.compacted {
             return Err(Error::Compacted);
         }
@@ -32,9 +37,9 @@ impl Store {
             }
             if commit.revision == revision {
                 // A watch may begin here, and sees what is still there.
-                let survivors = survivors(&commit);
-                self.kept += footprint_of_commit(&survivors);
-                self.history.push_front(Arc::new(survivors));
+                let left = left(&commit);
+                self.kept += footprint_of_commit(&left);
+                self.history.push_front(Arc::new(left));
                 break;
             }
         }
@@ -46,7 +51,7 @@ impl Store {
     pub(crate) fn keep(&mut self, count: u64) {
         let oldest = self.revision.saturating_sub_unsigned(count);
         if oldest > self.compacted.max(1) {
-            let done = self.compact(oldest);
+            let done = self.compact_to(oldest, last_words);
             debug_assert!(done.is_ok(), "between compacted and present");
         }
     }
@@ -58,7 +63,7 @@ impl Store {
             // Those in between changed nothing: they were compacted with others.
             let oldest = self.commits_from(self.compacted + 1).next();
             let oldest = oldest.map_or(self.revision, |commit| commit.revision);
-            let done = self.compact(oldest);
+            let done = self.compact_to(oldest, last_words);
             debug_assert!(done.is_ok(), "between compacted and present");
         }
     }
@@ -114,10 +119,18 @@ impl Snapshot {
 /// What etcd keeps of the revision that a compaction ends with: the keys that were there after it, and
 /// nothing of what was before.
 fn survivors(commit: &Commit) -> Commit {
+    let mut left = last_words(commit);
+    left.events.retain(|change| change.kind == Kind::Put);
+    left
+}
+
+/// What is kept of it where nobody asked for a compaction: for each key how it went out, also if that
+/// is its end. A watch that has seen all before goes on here, and would never hear of it.
+fn last_words(commit: &Commit) -> Commit {
     let mut later = HashSet::new();
     let mut events: Vec<Change> = Vec::new();
     for change in commit.events.iter().rev() {
-        if later.insert(&change.kv.key) && change.kind == Kind::Put {
+        if later.insert(&change.kv.key) {
             events.push(Change {
                 kind: change.kind,
                 kv: Arc::clone(&change.kv),

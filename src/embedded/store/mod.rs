@@ -69,6 +69,7 @@ impl Store {
     }
 
     /// How many bytes the keys and values of all versions have.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -67,7 +68,8 @@ async fn a_panic_within_the_store_closes_the_registry() {
         registry.shared.with(|_, _| panic!("half of a change"));
     }));
     assert!(panicked.is_err());
-    assert!(registry.shared.closing().is_cancelled());
+    let closed = tokio::time::timeout(Duration::from_secs(1), registry.closed());
+    closed.await.expect("whoever waits for its end hears of it");
     let lines = String::from_utf8(lines.lock().clone()).unwrap();
     assert!(lines.contains("the registry closes"), "{lines}");
     registry.shutdown().await;

@@ -123,6 +123,31 @@ fn a_bounded_history_keeps_as_many_revisions_as_it_says() {
     assert_eq!(contents(&store, 40), Err(Error::Compacted));
 }
 
+/// A watch that has seen all before such a revision goes on with it, and is told of no compaction.
+#[test]
+fn what_a_bound_forgets_up_to_still_says_which_keys_went() {
+    let ends: [fn(&mut Store); 2] = [|store| store.keep(0), |store| store.keep_bytes(0)];
+    for end in ends {
+        let mut store = Store::new();
+        put(&mut store, "a", &"1".repeat(900));
+        put(&mut store, "b", "1");
+        delete(&mut store, "a", "b").unwrap();
+        end(&mut store);
+        assert_eq!(store.compacted(), store.revision());
+        let left: Vec<_> = store.commits_from(store.compacted()).collect();
+        let [commit] = left.as_slice() else {
+            panic!("{left:?}");
+        };
+        assert_eq!(commit.events.len(), 1, "{commit:?}");
+        let event = &commit.events[0];
+        assert_eq!(
+            (event.kind, event.kv.key.as_slice()),
+            (Kind::Delete, &b"a"[..])
+        );
+        assert_eq!(event.previous, None, "what was before is forgotten");
+    }
+}
+
 #[test]
 fn equal_contents_have_equal_hashes_at_any_revision() {
     let filled = |last: &str| {

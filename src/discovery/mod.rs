@@ -56,6 +56,10 @@ pub enum DiscoveryError {
 pub type Receipt = BoxFuture<'static, Result<(), DiscoveryError>>;
 
 /// Announces own endpoints (`EndpointAdvertiser` in ECF and iPOPO).
+///
+/// Those who announce through the same `Arc` share their announcements: the
+/// last of them takes one back. Something around it counts as another
+/// discovery, so hand out clones of one `Arc`.
 pub trait Advertiser: Send + Sync {
     /// Announces an endpoint, or its new content, from now on and through all
     /// failures until it is withdrawn. The receipt is ready once it is out.

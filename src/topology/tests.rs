@@ -49,6 +49,8 @@ struct Fake {
     most: AtomicUsize,
     /// A permit for each export; none missing unless a test takes them.
     opening: Semaphore,
+    /// The permit for the end of an export, one at a time; none while a test has it.
+    closing: Arc<Semaphore>,
 }
 
 impl Fake {
@@ -62,6 +64,7 @@ impl Fake {
             troubles: Arc::default(),
             most: AtomicUsize::new(0),
             opening: Semaphore::new(Semaphore::MAX_PERMITS),
+            closing: Arc::new(Semaphore::new(1)),
         })
     }
 }
@@ -72,6 +75,7 @@ impl Fake {
             id: id.to_owned(),
             breaks: self.breaks.load(Ordering::Relaxed),
             troubles: Arc::clone(&self.troubles),
+            closing: Arc::clone(&self.closing),
         }
     }
 
@@ -94,6 +98,7 @@ struct Watched {
     id: String,
     breaks: bool,
     troubles: Arc<Mutex<HashMap<String, Troubles>>>,
+    closing: Arc<Semaphore>,
 }
 
 impl Watched {
@@ -115,6 +120,7 @@ impl ExportedEndpoint for Watched {
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             tokio::task::yield_now().await;
+            let _permit = self.closing.acquire().await;
             self.troubles.lock().remove(&self.id);
         })
     }

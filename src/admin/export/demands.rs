@@ -4,25 +4,28 @@ use std::collections::BTreeSet;
 
 use super::super::wish::required_intents;
 use super::AdminError;
+use crate::names::osgi::BASIC_TIMEOUT;
 use crate::properties::{self, Properties, Value};
 
-/// The intents of an endpoint, and the properties of its config type. A
-/// provider reads them once.
+/// The intents of an endpoint, the time that its calls may take, and the
+/// properties of its config type. A provider reads them once.
 #[derive(PartialEq)]
 pub(super) struct Demands {
     intents: BTreeSet<String>,
-    /// Those that begin with the config type and a full stop.
-    config: Properties,
+    /// The timeout, and those that begin with the config type and a full stop.
+    read: Properties,
 }
 
 impl Demands {
     pub(super) fn of(config_type: &str, properties: &Properties) -> Self {
         let prefix = format!("{config_type}.");
-        let config = properties.iter();
-        let config = config.filter(|(name, _)| properties::name_starts_with(name, &prefix));
+        let read = properties.iter().filter(|(name, _)| {
+            properties::name_starts_with(name, &prefix)
+                || properties::same_name(name, BASIC_TIMEOUT)
+        });
         Self {
             intents: required_intents(properties).into_iter().collect(),
-            config: config.map(|(name, value)| (name, value.clone())).collect(),
+            read: read.map(|(name, value)| (name, value.clone())).collect(),
         }
     }
 
@@ -35,9 +38,9 @@ impl Demands {
                 asked: listed(&asked.intents),
             });
         }
-        let names = self.config.iter().chain(asked.config.iter());
+        let names = self.read.iter().chain(asked.read.iter());
         for (name, _) in names {
-            let (before, after) = (self.config.get(name), asked.config.get(name));
+            let (before, after) = (self.read.get(name), asked.read.get(name));
             if before != after {
                 return Err(AdminError::OtherExport {
                     what: name.to_owned(),

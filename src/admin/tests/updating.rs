@@ -113,6 +113,11 @@ async fn a_bad_update_leaves_the_old_description() {
             "made with none as the intents and cannot change to osgi.basic: close it and",
         ),
         (
+            "osgi.basic.timeout",
+            Value::from(60_000_i64),
+            "made with no value as osgi.basic.timeout and cannot change to '60000': close it and",
+        ),
+        (
             "C.one.port",
             Value::from(80_i32),
             "made with no value as C.one.port and cannot change to '80': close it and",

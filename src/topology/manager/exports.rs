@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::super::gate::Gates;
 use super::super::plan::{self, Step};
@@ -32,6 +32,10 @@ pub(super) const BACKOFF: Backoff = Backoff::new(
 
 /// How long an endpoint must have worked for its next failure to be its first.
 pub(super) const LASTING: Duration = Duration::from_secs(60);
+
+/// How long an endpoint that is to be replaced has for its end: the same as one has to be made. Whatever
+/// holds it up is not to keep the service from its callers for longer.
+const END: Duration = Duration::from_secs(30);
 
 /// A service that is to be exported.
 pub(super) struct Wanted {
@@ -228,7 +232,14 @@ impl Manager {
         let (service, properties) = (wanted.reference.clone(), Arc::clone(&wanted.properties));
         let overlaid = wanted.overlaid.clone();
         self.beside.push(Box::pin(async move {
-            before.await;
+            if tokio::time::timeout(END, before).await.is_err() {
+                warn!(
+                    service.id = service.id(),
+                    "its old endpoint has not ended within {} s and goes on ending; a new one is \
+                     made",
+                    END.as_secs()
+                );
+            }
             let result = admin.export_besides(&service, &overlay, &have).await;
             Done::Exported {
                 service,

@@ -111,3 +111,33 @@ async fn a_setting_of_the_default_config_type_replaces_the_endpoint_too() {
     assert_eq!(bench.announced(), ["c.one"]);
     bench.end().await;
 }
+
+/// Rules U06 and T06: an end that hangs, as of a call that goes on and on, is not waited for by those
+/// who would call the new endpoint.
+#[tokio::test(start_paused = true)]
+async fn an_old_endpoint_that_does_not_end_keeps_the_new_one_up_for_a_while_only() {
+    let bench = bench(Policy::default());
+    let fake = Fake::of("c.one");
+    bench.add(&fake);
+    let service = bench.register(marked(&["c.one"]));
+    settled().await;
+    let before = bench.endpoints(&service);
+    let held = Arc::clone(&fake.closing);
+    let held = held.acquire_owned().await.unwrap();
+    service
+        .set_properties(marked(&["c.one"]).with("c.one.port", 80_i32))
+        .unwrap();
+    settled().await;
+    assert!(
+        bench.announced().is_empty(),
+        "the old one is taken back at once"
+    );
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    settled().await;
+    let now = bench.endpoints(&service);
+    assert_eq!(now.len(), 1);
+    assert_ne!(now, before);
+    assert_eq!(bench.announced(), ["c.one"]);
+    drop(held);
+    bench.end().await;
+}

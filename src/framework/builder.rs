@@ -164,7 +164,8 @@ impl FrameworkBuilder {
     }
 
     /// Discovery through EDEF files, beside etcd or without it: a list of
-    /// paths, separated by commas. `dir/` stands for its `*.xml`, the last part
+    /// paths, separated by commas; what follows a semicolon are attributes,
+    /// of which none is known. [`Self::edef_with`] takes any path as it is. `dir/` stands for its `*.xml`, the last part
     /// may have wildcards (see [`crate::discovery::edef`]). Further calls add
     /// to the list, and so does the property `edef.path`.
     #[cfg(feature = "edef")]

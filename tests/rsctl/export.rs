@@ -321,16 +321,19 @@ async fn an_edef_file_is_imported_without_etcd() {
         .run()
         .await;
     assert_eq!(ran.code(), 0, "{}", ran.stderr);
+    // Not a list, and no attribute of a path.
+    let name = "out,1;2.xml";
+    std::fs::rename(folder.path().join("out.xml"), folder.path().join(name)).unwrap();
     let port = ReservedPort::any();
     let nobody = format!("127.0.0.1:{}", port.number);
     let dry = Tool::alone()
         .folder(folder.path())
-        .args(["--endpoints", &nobody, "import", "out.xml", "--dry-run"])
+        .args(["--endpoints", &nobody, "import", name, "--dry-run"])
         .run()
         .await;
     assert_eq!(
         dry.stderr,
-        "would import out.xml; nothing is written to etcd\n"
+        "would import out,1;2.xml; nothing is written to etcd\n"
     );
     assert_data_eq!(
         dry.good(),
@@ -341,13 +344,13 @@ would import a.A [[..]] at http://127.0.0.1:[..]/xml-rpc
     );
     let importer = Tool::alone()
         .folder(folder.path())
-        .args(["--endpoints", &nobody, "import", "out.xml"])
+        .args(["--endpoints", &nobody, "import", name])
         .start();
     assert_data_eq!(
         importer.line().await,
         str!["imported a.A [[..]] at http://127.0.0.1:[..]/xml-rpc"]
     );
-    std::fs::remove_file(folder.path().join("out.xml")).unwrap();
+    std::fs::remove_file(folder.path().join(name)).unwrap();
     assert_data_eq!(
         importer.line().await,
         str!["ended a.A [[..]] at http://127.0.0.1:[..]/xml-rpc"]

@@ -44,6 +44,14 @@ impl Since {
         }
     }
 
+    /// The session was let in by now: if TLS does not come about later, it is an outage.
+    pub(crate) fn let_in(self) -> Self {
+        Self {
+            servers: u64::MAX,
+            ..self
+        }
+    }
+
     /// What stands in the way for good, if anything does.
     ///
     /// One server's no is the whole cluster's. With TLS, each server has its own certificate.
@@ -104,6 +112,7 @@ mod tests {
             assert_eq!(denial.is_some(), is_final, "{failures}");
         }
         assert_eq!(Since::now(5).denial(9, Some(&error)), None);
+        assert_eq!(since.let_in().denial(9, Some(&error)), None);
         assert_eq!(since.denial(9, Some(&Error::Closed)), None);
         assert_eq!(since.denial(9, None), None);
     }

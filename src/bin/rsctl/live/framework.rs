@@ -4,7 +4,7 @@ use clap::Args;
 use osgi_remote::discovery::etcd::{Environment, EtcdConfig, EtcdDiscovery, Health, HealthUpdates};
 use osgi_remote::distribution::DistributionError;
 use osgi_remote::distribution::xmlrpc::XmlRpcConfig;
-use osgi_remote::keyspace::{Error, SessionPhase};
+use osgi_remote::keyspace::{ConnectOptions, Endpoint, Error, SessionPhase};
 use osgi_remote::properties::{Properties, name_starts_with, same_name};
 use osgi_remote::topology::TopologyPolicy;
 use osgi_remote::{Framework, FrameworkBuilder, FrameworkError};
@@ -137,7 +137,7 @@ impl FrameworkOptions {
         let Some(discovery) = framework.etcd() else {
             return Ok(framework);
         };
-        let servers = config.connect.endpoints.len();
+        let servers = servers_of_tls(&config.connect);
         let connected = tokio::select! {
             biased;
             connected = discovery.connected(self.connect_timeout) => {
@@ -153,6 +153,16 @@ impl FrameworkOptions {
             tracing::warn!(%error, "ended badly after a start that failed");
         }
         Err(refused)
+    }
+}
+
+/// How many servers there are, if they are asked for TLS. In plain text, one that hangs up may be a
+/// proxy whose server is not there yet, and is waited for.
+fn servers_of_tls(options: &ConnectOptions) -> usize {
+    let of_tls = |endpoint: &Endpoint| endpoint.tls().unwrap_or(options.tls.is_some());
+    match options.endpoints.iter().any(of_tls) {
+        true => options.endpoints.len(),
+        false => usize::MAX,
     }
 }
 

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use osgi_remote::Framework;
 use osgi_remote::admin::{AdminEvent, AdminEventKind, AdminEvents};
 use osgi_remote::discovery::Subscriber as _;
-use osgi_remote::discovery::edef::EdefHealth;
+use osgi_remote::discovery::edef::{EdefHealth, EdefSource};
 use osgi_remote::discovery::etcd::{EtcdConfig, keys};
 use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::filter::Filter;
 use osgi_remote::names::{EndpointId, osgi};
 use osgi_remote::topology::Policy;
+use osgi_remote::{Framework, FrameworkBuilder};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -117,7 +117,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     policy.import = vec![wanted];
     let mut builder = args.framework.builder(etcd.clone(), policy);
     if let Some(file) = file {
-        builder = builder.edef(file);
+        builder = discovering(builder, file)?;
     }
     let framework = tokio::select! {
         () = &mut stopped => return Ok(()),
@@ -168,6 +168,12 @@ fn announce_intent(args: &Args, etcd: Option<&EtcdConfig>) {
 /// Whether a target is a file and neither an endpoint nor an interface.
 fn is_file(target: &str) -> bool {
     target.contains('/') || target.to_lowercase().ends_with(".xml")
+}
+
+/// Has it read a file or a folder, whose name may have a comma or a semicolon.
+fn discovering(builder: FrameworkBuilder, path: &str) -> Result<FrameworkBuilder, Failure> {
+    let source = EdefSource::parse(path).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(builder.edef_with(|config| config.sources.push(source)))
 }
 
 fn check_file(path: &str) -> Result<(), Failure> {

@@ -87,6 +87,9 @@ impl<'a> Registering<'a> {
         let before = self.shown;
         self.was_held |= was_put(status);
         let error = status.last_error.as_ref();
+        if status.phase == SessionPhase::Taken || status.lease.is_some() {
+            self.since = self.since.let_in();
+        }
         if !self.was_held
             && let Some(denial) = self.since.denial(status.counts.failures, error)
         {

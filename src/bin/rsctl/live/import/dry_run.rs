@@ -10,7 +10,7 @@ use osgi_remote::endpoint::EndpointDescription;
 use osgi_remote::filter::Filter;
 use osgi_remote::topology::Policy;
 
-use super::{Args, Told, of_file, of_registry};
+use super::{Args, Told, discovering, of_file, of_registry};
 use crate::failure::Failure;
 use crate::live::export::nothing;
 use crate::live::framework::failure;
@@ -28,7 +28,7 @@ pub(super) async fn run(
     policy.import = Vec::new();
     let mut builder = args.framework.builder(None, policy);
     if etcd.is_none() {
-        builder = builder.edef(&args.target);
+        builder = discovering(builder, &args.target)?;
     }
     let framework = builder.start().await.map_err(failure)?;
     let outcome = match etcd {

@@ -90,7 +90,7 @@ async fn a_sound_server_is_told_check_by_check() {
 RESULT[..]CHECK[..]ENDPOINT[..]FINDING[..]CURE
 ok[..]tls[..]127.0.0.1:[..]  plain text, which does not leave this machine[..]-
 ok[..]leader[..]127.0.0.1:[..]  it is the leader[..]-
-ok[..]size[..]127.0.0.1:[..]  [..] MiB, [..] MiB of it in use; etcd's usual quota is 2048 MiB[..]-
+ok[..]size[..]127.0.0.1:[..]  [..] MiB, [..] MiB of it in use; the quota is 2048 MiB[..]-
 ok[..]clock[..]127.0.0.1:[..]  the server's clock agrees with ours[..]-
 ok[..]version[..]127.0.0.1:[..]  3.5.0+embedded: the registry of rsctl serve, in memory and without users[..]-
 ok[..]members[..]-[..]-

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::endpoint::{ALICE, greeter};
 use crate::support::{Etcd, EtcdVersion};
-use crate::tool::{Ran, Running, Tool};
+use crate::tool::{REGISTER_A, Ran, Running, Tool};
 
 /// Who is asked about only after minutes is not told by a limit of time.
 const PATIENT: [&str; 2] = ["--connect-timeout", "10m"];
@@ -231,22 +231,13 @@ async fn an_export_of_the_shell_that_may_not_be_written_is_told_as_denied() {
 async fn a_service_that_may_not_be_written_is_told_at_once() {
     let read = ["read", "--prefix", "/prod"];
     let etcd = with_ada(EtcdVersion::V3_4, &[&read]).await;
-    let register = [
-        "service",
-        "register",
-        "--service-type",
-        "web",
-        "--service-name",
-        "a",
-        "--service-location",
-        "http://a",
-        "--ttl",
-        "60",
-        "--refresh-every",
-        "20",
-    ];
+    let lease = ["--ttl", "60", "--refresh-every", "20"];
     let options = ["--tree-root", "/prod", "--command-timeout", "10m"];
-    let ran = ada(&etcd, &options).args(register).run().await;
+    let ran = ada(&etcd, &options)
+        .args(REGISTER_A)
+        .args(lease)
+        .run()
+        .await;
     denied(&etcd, ran).await;
 }
 
@@ -259,21 +250,9 @@ async fn is_told(running: &Running, what: &str) {
 async fn a_service_that_may_no_longer_be_written_is_told_so_and_tried_again() {
     let write = ["readwrite", "--prefix", "/prod"];
     let etcd = with_ada(EtcdVersion::V3_5, &[&write]).await;
-    let register = [
-        "service",
-        "register",
-        "--service-type",
-        "web",
-        "--service-name",
-        "a",
-        "--service-location",
-        "http://a",
-        "--ttl",
-        "600",
-        "--refresh-every",
-        "1",
-    ];
-    let running = ada(&etcd, &["--tree-root", "/prod"]).args(register).start();
+    let lease = ["--ttl", "600", "--refresh-every", "1"];
+    let tool = ada(&etcd, &["--tree-root", "/prod"]);
+    let running = tool.args(REGISTER_A).args(lease).start();
     running.notes("until SIGINT or SIGTERM").await;
     grant(&etcd, &["read", "--prefix", "/prod"]).await;
     etcd.etcdctl(&["del", "/prod/service/web/a"]).await;

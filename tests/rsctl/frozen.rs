@@ -1,7 +1,7 @@
 //! A first endpoint that takes connections and answers nothing, as a process under SIGSTOP does.
 
 use crate::support::{Etcd, EtcdVersion};
-use crate::tool::Tool;
+use crate::tool::{REGISTER_A, Tool};
 
 #[tokio::test]
 async fn commands_that_write_first_pass_over_a_frozen_server() {
@@ -22,21 +22,11 @@ async fn commands_that_write_first_pass_over_a_frozen_server() {
             .await;
         assert_eq!(ran.code(), 0, "{args:?}: {}", ran.stderr);
     };
-    let service = [
-        "service",
-        "register",
-        "--service-type",
-        "web",
-        "--service-name",
-        "a",
-        "--service-location",
-        "http://a",
-    ];
     tokio::join!(
         run(&["switch", "set", "a", "new"]),
         run(&["switch", "cas", "b", "new", "old"]),
         run(&["switch", "remove", "c"]),
-        run(&service),
+        run(&REGISTER_A),
         run(&["group", "create", "g"]),
     );
     let keys = alive.get_prefix("").await;

@@ -20,6 +20,18 @@ const MOST_LINES: usize = 100_000;
 /// The tool.
 pub(crate) const RSCTL: &str = env!("CARGO_BIN_EXE_rsctl");
 
+/// The service `a` of the type `web` is registered.
+pub(crate) const REGISTER_A: [&str; 8] = [
+    "service",
+    "register",
+    "--service-type",
+    "web",
+    "--service-name",
+    "a",
+    "--service-location",
+    "http://a",
+];
+
 /// A program with none of the variables and settings of whoever runs the tests.
 pub(crate) fn bare(program: &str) -> Command {
     let mut command = dying_with_us(program);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::endpoint::{ALICE, greeter};
 use crate::support::{Kv, Server, Store, eventually};
-use crate::tool::{Ran, SOON, Tool};
+use crate::tool::{REGISTER_A, Ran, SOON, Tool};
 
 const GOES_ON: &str = "nobody reads stdout any more; the work goes on";
 
@@ -91,24 +91,9 @@ async fn an_advertised_endpoint_stays_and_is_taken_back_in_order() {
 #[tokio::test]
 async fn a_refreshed_service_stays_and_is_taken_away_in_order() {
     let server = Server::embedded().await;
-    let register = [
-        "service",
-        "register",
-        "--service-type",
-        "web",
-        "--service-name",
-        "a",
-        "--service-location",
-        "http://a",
-        "--ttl",
-        "600",
-        "--refresh-every",
-        "60",
-        "-o",
-        "json",
-    ];
+    let more = ["--ttl", "600", "--refresh-every", "60", "-o", "json"];
     let tool = Tool::new(&server).args(["--tree-root", "/prod"]);
-    let service = tool.args(register).unheard().start();
+    let service = tool.args(REGISTER_A).args(more).unheard().start();
     service.notes(GOES_ON).await;
     let key = "/prod/service/web/a";
     there(&server, key).await;
